@@ -1,0 +1,46 @@
+// The medians of a benchmark as a table, and as files when asked.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import type { Measurement } from './measure.ts';
+import type { Target } from './targets.ts';
+
+export function findMedian(numbers: number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** A Markdown table: a row a target, the median of its rounds, and its CPU a call against the target that judges it. */
+export function renderReport(measurements: Measurement[], targets: Target[]): string {
+  const medianOf = (name: string, read: (one: Measurement) => number) =>
+    findMedian(measurements.filter(({ target }) => target === name).map(read));
+  const measured = targets.filter(({ name }) => measurements.some(({ target }) => target === name));
+  const rows = measured.map(({ name, judgedBy }) => {
+    const cpu = medianOf(name, ({ cpuMicros }) => cpuMicros);
+    const judge = judgedBy === undefined ? Number.NaN : medianOf(judgedBy, ({ cpuMicros }) => cpuMicros);
+    return [
+      name,
+      cpu.toFixed(1),
+      Number.isNaN(judge) ? '' : `${(cpu / judge).toFixed(2)} × ${judgedBy}`,
+      medianOf(name, ({ callsPerSecond }) => callsPerSecond).toFixed(0),
+      medianOf(name, ({ p50Ms }) => p50Ms).toFixed(2),
+      medianOf(name, ({ p99Ms }) => p99Ms).toFixed(2),
+      medianOf(name, ({ aloneP50Ms }) => aloneP50Ms).toFixed(2),
+      medianOf(name, ({ rssMib }) => rssMib).toFixed(0),
+    ];
+  });
+  const head = ['target', 'CPU µs/call', 'ratio', 'calls/s', 'p50 ms', 'p99 ms', 'alone p50 ms', 'RSS MiB'];
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}
+
+/** Writes `bench/results/<day>.json` and `.md`. */
+export async function writeResults(measurements: Measurement[], targets: Target[], load: object): Promise<void> {
+  const folder = new URL('results/', import.meta.url);
+  await mkdir(folder, { recursive: true });
+  const at = new Date().toISOString();
+  const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version, system: process.platform };
+  const name = at.slice(0, 10);
+  await writeFile(new URL(`${name}.json`, folder), `${JSON.stringify({ at, machine, load, measurements }, null, 2)}\n`);
+  const words = `${at}, ${machine.cores} cores (${machine.cpu}), Node ${machine.node}. Load: ${JSON.stringify(load)}.`;
+  await writeFile(new URL(`${name}.md`, folder), `${words}\n\n${renderReport(measurements, targets)}\n`);
+}
