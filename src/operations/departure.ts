@@ -1,0 +1,50 @@
+import { Failure } from '../runtime/failure.ts';
+import type { Dispatch } from './dispatch.ts';
+import type { Invocation } from './invocation.ts';
+import type { CommandRecord, LeaseProof, NewOperation } from './ports.ts';
+import type { WaitPlan } from './wait-plan.ts';
+
+/** A command that is about to leave: everything about it is decided. */
+export interface Departure {
+  readonly id: string;
+  readonly invocation: Invocation;
+  readonly plan: WaitPlan;
+  readonly home: LeaseProof;
+  readonly record: CommandRecord;
+  readonly createdAtMs: number;
+  readonly deadlineMs: number;
+  /** End of the caller's wait, monotonic ms. */
+  readonly waitUntilMs: number;
+}
+
+export function newOperation(departure: Departure, bootId: string): NewOperation {
+  const { invocation, plan } = departure;
+  return {
+    id: departure.id,
+    command: invocation.command.name,
+    principal: invocation.principal.id,
+    state: 'accepted',
+    createdAtMs: departure.createdAtMs,
+    deadlineMs: departure.deadlineMs,
+    waitUntilMs: plan.waitMs > 0 ? departure.createdAtMs + plan.waitMs : null,
+    progress: null,
+    record: departure.record,
+    published: null,
+    claimedBy: bootId,
+    maybeSent: false,
+  };
+}
+
+export function dispatchOf(departure: Departure): Dispatch {
+  return {
+    operationId: departure.id,
+    record: departure.record,
+    deadlineMs: departure.deadlineMs,
+    endsAtAck: departure.invocation.command.policy.style === 'NOTIFY',
+  };
+}
+
+export function expiredFailure(plan: WaitPlan, operationId: string | null): Failure {
+  const detail = `no reply came within ${Math.round(plan.waitMs)} ms`;
+  return new Failure('WAIT_EXPIRED', detail, { delivery: 'unknown', ...(operationId === null ? {} : { operationId }) });
+}

@@ -1,0 +1,60 @@
+import { BatchFullError } from '../runtime/batch.ts';
+import { Failure } from '../runtime/failure.ts';
+import type { Operation } from './operation.ts';
+import { PublishError, StoreError } from './ports.ts';
+import type { Reply, UnreadableReply } from './reply.ts';
+
+/** What a caller is asked to wait before it tries again where we cannot tell better. */
+export const RETRY_AFTER_MS = 1000;
+
+/** The failure that a worker's error reply is to its caller. */
+export function failureOfReply(reply: Reply): Failure {
+  const workerError = reply.error ?? {
+    grpcCode: 'UNKNOWN' as const,
+    message: 'the worker gave no message',
+    details: null,
+  };
+  return new Failure('COMMAND_FAILED', workerError.message, { delivery: 'failed', workerError });
+}
+
+export function failureOfUnreadable(reply: UnreadableReply): Failure {
+  return new Failure(reply.code, reply.reason, { delivery: 'unknown' });
+}
+
+/** The failure that an operation which did not succeed is to its caller. */
+export function failureOfOperation(operation: Operation): Failure {
+  const error = operation.error;
+  if (error === null)
+    return new Failure('INTERNAL', `operation ${operation.id} is ${operation.state} without an error`);
+  const common = { delivery: error.delivery, operationId: operation.id };
+  if (error.code !== 'COMMAND_FAILED') return new Failure(error.code, error.message, common);
+  const workerError = { grpcCode: error.grpcCode, message: error.message, details: error.details };
+  return new Failure('COMMAND_FAILED', error.message, { ...common, workerError });
+}
+
+/** A command that the channel did not acknowledge. */
+export function failureOfPublish(error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  if (!(error instanceof PublishError)) throw error;
+  const delivery = error.certainlyNotSent ? 'not_sent' : 'unknown';
+  if (error.problem === 'too_large') return new Failure('REQUEST_TOO_LARGE', error.message, { delivery, cause: error });
+  const code = error.problem === 'overloaded' ? 'OVERLOADED' : 'CHANNEL_UNAVAILABLE';
+  return new Failure(code, error.message, { delivery, retryAfterMs: RETRY_AFTER_MS, cause: error });
+}
+
+/** An operation that could not be recorded before its command was handed to anybody. */
+export function failureOfAccept(error: unknown): Failure {
+  if (error instanceof BatchFullError) {
+    return new Failure('OVERLOADED', 'too many operations wait to be recorded', {
+      retryAfterMs: RETRY_AFTER_MS,
+      cause: error,
+    });
+  }
+  if (!(error instanceof StoreError)) throw error;
+  const delivery = error.certainlyNotWritten ? 'not_sent' : 'unknown';
+  return new Failure('STORE_UNAVAILABLE', 'the operation could not be recorded', {
+    delivery,
+    retryAfterMs: RETRY_AFTER_MS,
+    cause: error,
+  });
+}

@@ -1,0 +1,59 @@
+import type { HeaderText, Operation, Principal } from './operation.ts';
+import type { ReplyPartitionDialect } from './ports.ts';
+import type { Reply } from './reply.ts';
+
+/** What operations need to know of a command. The contract's `Command` fits it. */
+export interface CommandTerms {
+  readonly name: string;
+  readonly type: string;
+  readonly policy: {
+    readonly topic: string;
+    readonly waitMs: number;
+    readonly maxWaitMs: number;
+    readonly timeoutMs: number;
+    readonly onTimeout: 'ACCEPT' | 'FAIL';
+    readonly record: 'AUTO' | 'ALWAYS';
+    readonly style: 'REPLY' | 'NOTIFY';
+    readonly replyPartition: ReplyPartitionDialect;
+  };
+}
+
+/**
+ * How long the caller wants to wait. `default`: as the command says. `for`: `Prefer: wait=N`, at most the command's
+ * `max_wait`. `none`: `respond-async`. `until`: a gRPC deadline, monotonic ms, margin already taken off; null where the
+ * client set none: the command's `timeout`.
+ */
+export type WaitPreference =
+  | { readonly kind: 'default' }
+  | { readonly kind: 'for'; readonly waitMs: number }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'until'; readonly atMs: number | null };
+
+/** One call of a command, decoded and validated, on its way to the channel. */
+export interface Invocation {
+  readonly command: CommandTerms;
+  readonly principal: Principal;
+  readonly wait: WaitPreference;
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array;
+  readonly contentType: string;
+  readonly hops: number;
+  readonly traceparent: string | null;
+  readonly tracestate: string | null;
+  readonly extraHeaders: HeaderText;
+  /** Aborts when the caller goes away. */
+  readonly signal: AbortSignal;
+  /** Told once there is a row, before any answer: gRPC sends the operation's name as initial metadata. */
+  readonly onRecorded?: (operation: Operation) => void;
+}
+
+/**
+ * How an invocation ended for its caller. `replies`: a worker answered; a unary command gives exactly one, of kind
+ * `result` (errors are thrown as `Failure` `COMMAND_FAILED`). `settled`: the same for a recorded operation, from its row.
+ * `pending`: recorded and not done: 202. `noted`: a one-way command that the broker has.
+ */
+export type Outcome =
+  | { readonly kind: 'replies'; readonly operationId: string; readonly replies: AsyncIterable<Reply> }
+  | { readonly kind: 'settled'; readonly operation: Operation }
+  | { readonly kind: 'pending'; readonly operation: Operation }
+  | { readonly kind: 'noted'; readonly operationId: string };

@@ -1,0 +1,251 @@
+import type { HeaderText, Operation, OperationError, OperationResult, OperationState, Progress } from './operation.ts';
+import type { ReplyPosition } from './reply.ts';
+import type { OperationEventType } from './transitions.ts';
+
+// ---- the channel, as operations see it -------------------------------------------------------------------------------
+
+/** Headers of a record in order; a name may stand twice (`kafka_replyPartition` in the dialect `both`). */
+export type RecordHeaders = readonly (readonly [name: string, value: string | Uint8Array])[];
+
+/** A finished command record: what is published, and what the operation row keeps as its outbox. */
+export interface CommandRecord {
+  readonly topic: string;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly headers: RecordHeaders;
+}
+
+/** All that a command record is made of; `channel/envelope.ts` gives it the form of the wire. */
+export interface CommandFields {
+  readonly operationId: string;
+  /** CloudEvents `type`: `orders.v1.Orders.CreateOrder`. */
+  readonly type: string;
+  readonly topic: string;
+  /** Null: the operation id is the key. */
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array;
+  readonly contentType: string;
+  /** Null on one-way commands: no reply channel, so no correlation id either. */
+  readonly reply: {
+    readonly correlationId: string;
+    readonly partition: number;
+    readonly dialect: ReplyPartitionDialect;
+  } | null;
+  readonly createdAtMs: number;
+  readonly deadlineMs: number;
+  readonly attempt: number;
+  /** Gateways that this call has crossed, this one included. */
+  readonly hops: number;
+  readonly traceparent: string | null;
+  readonly tracestate: string | null;
+  /** Empty for anonymous callers: the header is then left out. */
+  readonly principal: string;
+  /** Constants of the policy and caller headers that it lets through. */
+  readonly extraHeaders: HeaderText;
+}
+
+export type ReplyPartitionDialect = 'both' | 'spring' | 'nest' | 'none';
+
+export type SealCommand = (fields: CommandFields) => CommandRecord;
+
+export interface PublishReceipt {
+  readonly partition: number;
+  readonly offset: bigint;
+}
+
+export type PublishProblem =
+  | 'unreachable'
+  | 'unknown_topic'
+  | 'not_authorized'
+  | 'too_large'
+  | 'overloaded'
+  | 'timed_out'
+  | 'other';
+
+/** Why a record was not acknowledged. */
+export class PublishError extends Error {
+  override readonly name = 'PublishError';
+  readonly problem: PublishProblem;
+  /** True only where no send can have reached a log (docs/decisions: what `not_sent` takes). */
+  readonly certainlyNotSent: boolean;
+  /** True where repeating cannot help: the record itself or its topic is refused. */
+  readonly definite: boolean;
+
+  constructor(
+    problem: PublishProblem,
+    message: string,
+    options: { certainlyNotSent: boolean; definite: boolean; cause?: unknown },
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.problem = problem;
+    this.certainlyNotSent = options.certainlyNotSent;
+    this.definite = options.definite;
+  }
+}
+
+export interface CommandPublisher {
+  /** Throws `Failure` `REQUEST_TOO_LARGE` where the encoded record is over what its topic takes. Sends nothing. */
+  assertFits(record: CommandRecord): void;
+  /**
+   * Resolves at the ack of all in-sync replicas; rejects with `PublishError`. Whole sends are repeated inside, at most
+   * until `giveUpAtMs` (monotonic); a definite refusal is not repeated.
+   */
+  publish(record: CommandRecord, giveUpAtMs: number): Promise<PublishReceipt>;
+}
+
+// ---- the store, as operations see it ---------------------------------------------------------------------------------
+
+/** The row that an accept or a promotion inserts. */
+export interface NewOperation {
+  readonly id: string;
+  readonly command: string;
+  readonly principal: string;
+  /** What the channel knows: `accepted` before the ack, `dispatched` after it, `running` after a sign of life. */
+  readonly state: Extract<OperationState, 'accepted' | 'dispatched' | 'running'>;
+  readonly createdAtMs: number;
+  readonly deadlineMs: number;
+  /** End of the caller's first synchronous wait, Unix ms; null where nobody waits. */
+  readonly waitUntilMs: number | null;
+  readonly progress: Progress | null;
+  readonly record: CommandRecord;
+  /** Where the record stands once acknowledged; null before. */
+  readonly published: PublishReceipt | null;
+  /** Boot id of the instance that has undertaken to publish. */
+  readonly claimedBy: string;
+  /** False only while the record was never handed to a send. */
+  readonly maybeSent: boolean;
+}
+
+export interface LeaseProof {
+  readonly partition: number;
+  readonly fence: bigint;
+}
+
+/** Thrown by a transaction that found its lease taken over or moved: nothing was written. */
+export class LeaseLostError extends Error {
+  override readonly name = 'LeaseLostError';
+  readonly partition: number;
+  constructor(partition: number) {
+    super(`the lease of reply partition ${partition} is no longer ours`);
+    this.partition = partition;
+  }
+}
+
+/** The store did not answer as asked. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+  /** True where no statement reached the database, so nothing can have been written. */
+  readonly certainlyNotWritten: boolean;
+  constructor(message: string, options: { certainlyNotWritten: boolean; cause?: unknown }) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.certainlyNotWritten = options.certainlyNotWritten;
+  }
+}
+
+export interface OperationInserts {
+  /**
+   * Inserts rows with their first events in one transaction; a row that is already there under the same id counts as
+   * inserted (an accept of unknown outcome is repeated). Results in order. Throws `StoreError`.
+   */
+  insert(operations: readonly NewOperation[]): Promise<readonly Operation[]>;
+  /** The same, and holds the lease row `FOR KEY SHARE` with its fence. Throws `LeaseLostError` or `StoreError`. */
+  promote(operations: readonly NewOperation[], lease: LeaseProof): Promise<readonly Operation[]>;
+}
+
+/** Something that happened to an operation, before it has a number. */
+export interface OperationEvent {
+  readonly type: OperationEventType;
+  readonly atMs: number;
+  /** The reply that said so; null for events of our own. Unique with the operation. */
+  readonly position: ReplyPosition | null;
+  readonly progress: Progress | null;
+  readonly result: OperationResult | null;
+  readonly error: OperationError | null;
+  /** Of `dispatched` only. */
+  readonly published: PublishReceipt | null;
+}
+
+export interface OperationChange {
+  readonly operationId: string;
+  /** In the order in which they happened; at least one. */
+  readonly events: readonly OperationEvent[];
+}
+
+/** Moves the read position of a leased reply partition in the transaction that settles what was read. */
+export interface OffsetMove extends LeaseProof {
+  readonly expectedOffset: bigint;
+  readonly nextOffset: bigint;
+}
+
+export interface ChangeOutcome {
+  /** Snapshots after the transaction of every operation that was found. */
+  readonly operations: readonly Operation[];
+  /** Ids without a row. */
+  readonly missing: readonly string[];
+}
+
+export interface OperationChanges {
+  /**
+   * One transaction: moves the offset where asked, locks the rows in id order, folds each by the transition table,
+   * appends numbered events. Throws `LeaseLostError` or `StoreError`.
+   */
+  commit(changes: readonly OperationChange[], move: OffsetMove | null): Promise<ChangeOutcome>;
+}
+
+export interface OperationReads {
+  /** In no order; ids without a row are absent. */
+  read(ids: readonly string[]): Promise<readonly Operation[]>;
+  /** Newest first, by id. */
+  list(query: OperationQuery): Promise<readonly Operation[]>;
+}
+
+export interface OperationQuery {
+  readonly principal: string;
+  readonly command: string | null;
+  readonly state: OperationState | null;
+  /** Operations with ids smaller than this one; null from the newest. */
+  readonly beforeId: string | null;
+  readonly limit: number;
+}
+
+/**
+ * The fold that `commit` applies to each locked row: pure, and the only place that knows the transition table.
+ * `lateEvents` is the row's count of absorbed events.
+ */
+export type Fold = (operation: Operation, events: readonly OperationEvent[], lateEvents: number) => FoldOutcome;
+
+export interface FoldOutcome {
+  readonly operation: Operation;
+  /** To be appended to the history, numbered from the row's version on. */
+  readonly appended: readonly { readonly number: number; readonly event: OperationEvent; readonly late: boolean }[];
+  readonly lateEvents: number;
+}
+
+// ---- what operations lean on inside the gateway ----------------------------------------------------------------------
+
+/** The reply partition that is this instance's own, while its lease is valid. */
+export interface HomeLease {
+  /** Null while there is none: the instance is not ready. */
+  home(): LeaseProof | null;
+}
+
+/** Waiting for recorded operations; `delivery/waiters.ts`. */
+export interface SettlementWaits {
+  /**
+   * Resolves with the snapshot once it is `until` (by default done), or with the newest known one at `untilMs`
+   * (monotonic) or when `signal` aborts. Null where no row was ever seen. Registers first, then reads.
+   */
+  waitFor(
+    operationId: string,
+    options: {
+      readonly untilMs: number;
+      readonly signal: AbortSignal;
+      /** What to wait for; by default that it is done. */
+      readonly until?: (operation: Operation) => boolean;
+      /** A snapshot that the caller has just got from the store: spares the first read. */
+      readonly known?: Operation;
+    },
+  ): Promise<Operation | null>;
+  /** Tells waiters of this instance what a transaction returned. */
+  wake(operations: readonly Operation[]): void;
+}

@@ -1,0 +1,246 @@
+import type { HomeLease, LeaseProof } from '../operations/ports.ts';
+import { backoffDelays, pause } from '../runtime/backoff.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Logger } from '../runtime/log.ts';
+import type { PartitionCursor } from './partition-cursor.ts';
+import type { HeartbeatResult, LeaseProgress, LeaseRow, LeaseStore, ReplySource } from './ports.ts';
+import type { ReplyLoop } from './reply-loop.ts';
+
+const START = { firstMs: 200, maxMs: 2000 };
+
+export interface LeaseOptions {
+  readonly bootId: string;
+  readonly leaseMs: number;
+  readonly heartbeatMs: number;
+}
+
+export interface LeaseDeps {
+  readonly store: LeaseStore;
+  readonly source: ReplySource;
+  readonly loop: ReplyLoop;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * Which reply partitions this instance reads for settlement: a home, stamped on its commands, and its fair share of the
+ * others, so that every partition always has a reader. The lease rows decide; Kafka's groups protect nothing here.
+ *
+ * Local validity is counted on the monotonic clock from the start of the last heartbeat that succeeded.
+ */
+export class ReplyLeases implements HomeLease {
+  readonly #options: LeaseOptions;
+  readonly #deps: LeaseDeps;
+  readonly #stop = new AbortController();
+  #validUntilMs = Number.NEGATIVE_INFINITY;
+  #home: LeaseProof | null = null;
+  #clockOffsetMs = 0;
+  #trouble: string | null = 'no reply partition is leased yet';
+  #run: Promise<void> = Promise.resolve();
+  #wakeUp = new AbortController();
+
+  constructor(options: LeaseOptions, deps: LeaseDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  home(): LeaseProof | null {
+    return this.#deps.clock.monotonicMs() < this.#validUntilMs ? this.#home : null;
+  }
+
+  /** Database time minus this machine's, as the last heartbeat measured it. */
+  get clockOffsetMs(): number {
+    return this.#clockOffsetMs;
+  }
+
+  /** Null while this instance has a home; else why not. */
+  trouble(): string | null {
+    if (this.home() !== null) return null;
+    return this.#trouble ?? 'the lease of the home reply partition has run out';
+  }
+
+  /** Goes on in the background until `stop`: neither Kafka nor the database has to be there yet. */
+  start(): void {
+    this.#run = this.#keepLeases();
+  }
+
+  /** The row of this partition is not what we thought: look at once. */
+  doubt(_partition: number): void {
+    this.#wakeUp.abort();
+  }
+
+  /** Stops reading and gives everything back, so that others need not wait for the leases to run out. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#wakeUp.abort();
+    await this.#run;
+    this.#home = null;
+    const { store, source, logger } = this.#deps;
+    await store.retire(source.topic, this.#options.bootId).catch((error) => {
+      logger.warn({ cause: String(error) }, 'leases were not given back; they run out by themselves');
+    });
+  }
+
+  async #keepLeases(): Promise<void> {
+    await this.#createRows();
+    while (!this.#stop.signal.aborted) {
+      try {
+        await this.#beat();
+      } catch (error) {
+        this.#deps.logger.warn({ cause: String(error) }, 'a lease heartbeat failed');
+      }
+      await this.#pauseUntilNextBeat();
+    }
+  }
+
+  async #createRows(): Promise<void> {
+    const { source, store, clock, logger } = this.#deps;
+    for (const delayMs of backoffDelays(START)) {
+      if (this.#stop.signal.aborted) return;
+      try {
+        const bounds = await source.bounds(await source.partitions());
+        await store.ensure(source.topic, new Map([...bounds].map(([partition, { start }]) => [partition, start])));
+        return;
+      } catch (error) {
+        this.#trouble = `the reply topic's leases cannot be created: ${String(error)}`;
+        logger.debug({ cause: String(error) }, 'lease rows are not there yet');
+      }
+      await pause(clock, delayMs, this.#stop.signal);
+    }
+  }
+
+  async #pauseUntilNextBeat(): Promise<void> {
+    // Without a home nobody can be served: look more often, until one is free.
+    const delayMs = this.home() === null ? this.#options.heartbeatMs / 4 : this.#options.heartbeatMs;
+    await pause(this.#deps.clock, delayMs, this.#wakeUp.signal);
+    this.#wakeUp = new AbortController();
+  }
+
+  async #beat(): Promise<void> {
+    const { store, source, clock, loop } = this.#deps;
+    const { bootId, leaseMs } = this.#options;
+    const startedAtMs = clock.monotonicMs();
+    const progress = this.#collectProgress();
+    let result: HeartbeatResult;
+    try {
+      result = await store.heartbeat({ topic: source.topic, bootId, leaseMs, progress });
+    } catch (error) {
+      for (const { partition } of progress) loop.cursor(partition)?.completeProgress(null);
+      throw error;
+    }
+    this.#validUntilMs = startedAtMs + leaseMs;
+    this.#clockOffsetMs = result.clockOffsetMs;
+    for (const { partition, nextOffset } of progress) {
+      loop.cursor(partition)?.completeProgress(result.moved.includes(partition) ? nextOffset : null);
+    }
+    this.#reconcile(result.leases);
+    await this.#claim(result);
+  }
+
+  #collectProgress(): LeaseProgress[] {
+    const progress: LeaseProgress[] = [];
+    for (const cursor of this.#deps.loop.cursors()) {
+      const step = cursor.beginProgress();
+      if (step) progress.push({ partition: cursor.partition, fence: cursor.fence, ...step });
+    }
+    return progress;
+  }
+
+  /** What the rows say wins over what we remember. */
+  #reconcile(rows: readonly LeaseRow[]): void {
+    for (const cursor of [...this.#deps.loop.cursors()]) {
+      const row = rows.find(({ partition }) => partition === cursor.partition);
+      if (row && row.owner === this.#options.bootId && row.fence === cursor.fence) this.#alignCursor(cursor, row);
+      else this.#lose(cursor);
+    }
+  }
+
+  /** A settling transaction of unknown outcome was committed after all. */
+  #alignCursor(cursor: PartitionCursor, row: LeaseRow): void {
+    if (!cursor.writing && row.nextOffset !== cursor.committed) cursor.adoptCommitted(row.nextOffset);
+  }
+
+  #lose(cursor: PartitionCursor): void {
+    this.#deps.logger.warn({ partition: cursor.partition }, 'the lease of a reply partition is lost');
+    this.#deps.loop.close(cursor.partition);
+    if (this.#home?.partition === cursor.partition) {
+      this.#home = null;
+      this.#trouble = 'the lease of the home reply partition was taken over';
+    } else {
+      // Of a lost home reading goes on: its waiting calls still want their answers. Of any other nobody here does.
+      this.#deps.source.abandon(cursor.partition);
+    }
+  }
+
+  async #claim(result: HeartbeatResult): Promise<void> {
+    const { leases } = result;
+    const free = leases.filter((row) => row.owner === null || row.expired);
+    if (this.#home === null) await this.#claimHome(free);
+    if (this.#home === null) {
+      this.#trouble = `all ${leases.length} reply partitions are leased by other instances; waiting for one`;
+      return;
+    }
+    const share = Math.ceil(leases.length / Math.max(result.liveInstances.length, 1));
+    const owned = [...this.#deps.loop.cursors()].map(({ partition }) => partition);
+    if (owned.length > share) return this.#giveBack(owned, owned.length - share);
+    for (const row of free) {
+      if ([...this.#deps.loop.cursors()].length >= share) return;
+      if (this.#deps.loop.cursor(row.partition) === undefined) await this.#take(row.partition, false);
+    }
+  }
+
+  async #claimHome(free: readonly LeaseRow[]): Promise<void> {
+    const owned = [...this.#deps.loop.cursors()].map(({ partition }) => partition);
+    for (const partition of [...free.map((row) => row.partition), ...owned]) {
+      const lease = await this.#take(partition, true);
+      if (lease === null) continue;
+      this.#home = { partition: lease.partition, fence: lease.fence };
+      this.#trouble = null;
+      this.#deps.logger.info({ partition: lease.partition }, 'home reply partition leased');
+      return;
+    }
+  }
+
+  async #take(partition: number, home: boolean): Promise<LeaseRow | null> {
+    const { store, source, loop, logger } = this.#deps;
+    const { bootId, leaseMs } = this.#options;
+    const lease = await store.take({ topic: source.topic, partition, bootId, home, leaseMs });
+    if (lease === null) return null;
+    const sound = await this.#checkPosition(lease);
+    loop.open(sound);
+    source.adopt(partition, sound.nextOffset);
+    logger.debug(
+      { partition, fence: String(sound.fence), nextOffset: String(sound.nextOffset), home },
+      'reply partition adopted',
+    );
+    return sound;
+  }
+
+  /** A position that the log does not hold means lost replies (retention, a recreated topic): say so, and read what is left. */
+  async #checkPosition(lease: LeaseRow): Promise<LeaseRow> {
+    const { store, source, logger } = this.#deps;
+    const bounds = (await source.bounds([lease.partition])).get(lease.partition);
+    if (bounds === undefined || (lease.nextOffset >= bounds.start && lease.nextOffset <= bounds.end)) return lease;
+    const { partition, nextOffset } = lease;
+    const fields = { partition, nextOffset: String(nextOffset), start: String(bounds.start), end: String(bounds.end) };
+    logger.error(fields, 'the log does not hold the read position of a reply partition: replies may be lost');
+    await store.resetPosition(source.topic, lease, bounds.start);
+    return { ...lease, nextOffset: bounds.start };
+  }
+
+  async #giveBack(owned: readonly number[], count: number): Promise<void> {
+    const { store, source, loop } = this.#deps;
+    const idle = owned.filter((partition) => partition !== this.#home?.partition && isIdle(loop.cursor(partition)));
+    const surplus = idle.slice(0, count);
+    if (surplus.length === 0) return;
+    for (const partition of surplus) {
+      loop.close(partition);
+      source.abandon(partition);
+    }
+    await store.release(source.topic, this.#options.bootId, surplus);
+  }
+}
+
+function isIdle(cursor: PartitionCursor | undefined): boolean {
+  return cursor !== undefined && !cursor.writing && cursor.queued === 0;
+}

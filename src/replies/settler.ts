@@ -1,0 +1,111 @@
+import type { AwaitedCalls } from '../operations/awaited-calls.ts';
+import { isTerminal, type Operation } from '../operations/operation.ts';
+import {
+  LeaseLostError,
+  type OperationChange,
+  type OperationChanges,
+  type OperationEvent,
+} from '../operations/ports.ts';
+import { backoffDelays, pause } from '../runtime/backoff.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Logger } from '../runtime/log.ts';
+import type { Counter, Metrics } from '../runtime/metrics.ts';
+import type { PartitionCursor, Settlement } from './partition-cursor.ts';
+
+const REPEAT = { firstMs: 100, maxMs: 5000 };
+
+export interface SettlerDeps {
+  readonly changes: OperationChanges;
+  readonly calls: AwaitedCalls;
+  /** Wakes the waiters of this instance with what the transaction returned, never with the message. */
+  readonly onSettled: (operations: readonly Operation[]) => void;
+  /** A transaction found the lease gone or moved: the lease row decides. */
+  readonly onLeaseDoubt: (partition: number) => void;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+/**
+ * Settles what was read from a partition: one transaction at a time a partition moves the read position and applies the
+ * replies below it, while the next ones gather. A reply that finds no row is counted and passed.
+ */
+export class Settler {
+  readonly #deps: SettlerDeps;
+  readonly #maxBatch: number;
+  readonly #stop = new AbortController();
+  readonly #running = new Set<Promise<void>>();
+  readonly #settled: Counter;
+
+  constructor(options: { readonly maxBatch: number }, deps: SettlerDeps) {
+    this.#maxBatch = options.maxBatch;
+    this.#deps = deps;
+    this.#settled = deps.metrics.counter(
+      'sluice_settled_replies_total',
+      'Replies applied to operations, or passed without a row.',
+      ['fate'],
+    );
+  }
+
+  /** Settles in the background what the cursor has queued; does nothing where a writer is at work, which goes on itself. */
+  kick(cursor: PartitionCursor): void {
+    if (cursor.writing || cursor.queued === 0 || this.#stop.signal.aborted) return;
+    const run = this.#settleAll(cursor).finally(() => this.#running.delete(run));
+    this.#running.add(run);
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await Promise.all(this.#running);
+  }
+
+  async #settleAll(cursor: PartitionCursor): Promise<void> {
+    let delays = backoffDelays(REPEAT);
+    while (cursor.alive && cursor.queued > 0 && !cursor.writing) {
+      if (await this.#settleBatch(cursor)) {
+        delays = backoffDelays(REPEAT);
+        continue;
+      }
+      if (this.#stop.signal.aborted) return;
+      await pause(this.#deps.clock, delays.next().value, this.#stop.signal);
+    }
+  }
+
+  async #settleBatch(cursor: PartitionCursor): Promise<boolean> {
+    const batch = cursor.beginSettling(this.#maxBatch);
+    const nextOffset = cursor.offsetAfter(batch);
+    const move = { partition: cursor.partition, fence: cursor.fence, expectedOffset: cursor.committed, nextOffset };
+    try {
+      const outcome = await this.#deps.changes.commit(groupByOperation(batch), move);
+      cursor.completeSettling(batch, nextOffset);
+      this.#announce(outcome.operations);
+      this.#settled.add(batch.length - outcome.missing.length, 'settled');
+      if (outcome.missing.length > 0) this.#settled.add(outcome.missing.length, 'unclaimed');
+      return true;
+    } catch (error) {
+      cursor.failSettling(batch);
+      this.#deps.logger.warn(
+        { partition: cursor.partition, replies: batch.length, cause: String(error) },
+        'settling is repeated',
+      );
+      if (error instanceof LeaseLostError) this.#deps.onLeaseDoubt(cursor.partition);
+      return false;
+    }
+  }
+
+  #announce(operations: readonly Operation[]): void {
+    this.#deps.onSettled(operations);
+    for (const operation of operations) if (isTerminal(operation.state)) this.#deps.calls.forget(operation.id);
+  }
+}
+
+function groupByOperation(batch: readonly Settlement[]): OperationChange[] {
+  const events = new Map<string, OperationEvent[]>();
+  for (const settlement of batch) {
+    if (settlement.event === null) continue;
+    const known = events.get(settlement.operationId);
+    if (known) known.push(settlement.event);
+    else events.set(settlement.operationId, [settlement.event]);
+  }
+  return [...events].map(([operationId, list]) => ({ operationId, events: list }));
+}
