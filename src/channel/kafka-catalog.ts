@@ -1,0 +1,132 @@
+// A CommonJS module: Node sees this export only on the whole of it.
+import kafkajs, { type Admin } from 'kafkajs';
+import type { Clock } from '../runtime/clock.ts';
+import { isTopicNotAuthorized, isUnknownTopic } from './kafka-errors.ts';
+
+/** Kafka's default of `max.message.bytes`. */
+export const DEFAULT_MAX_MESSAGE_BYTES = 1_048_588;
+/** Partitions may be added to a topic while we run. */
+const REFRESH_MS = 60_000;
+
+export interface TopicFacts {
+  readonly partitionCount: number;
+  readonly brokerCount: number;
+  readonly replicas: number;
+}
+
+/** The brokers answered that there is no such topic, or that we may not see it. */
+export class TopicRefusedError extends Error {
+  override readonly name = 'TopicRefusedError';
+  readonly problem: 'unknown_topic' | 'not_authorized';
+  /** How long every answer has said so, in ms. */
+  readonly forMs: number;
+  constructor(problem: 'unknown_topic' | 'not_authorized', message: string, forMs: number, cause: unknown) {
+    super(message, { cause });
+    this.problem = problem;
+    this.forMs = forMs;
+  }
+}
+
+/**
+ * What is known of topics: how many partitions, how large a record may be. Asked of the brokers once and then again from
+ * time to time; questions about one topic that come together share one request.
+ */
+export class TopicCatalog {
+  readonly #admin: Admin;
+  readonly #clock: Clock;
+  readonly #facts = new Map<string, TopicFacts>();
+  readonly #maxMessageBytes = new Map<string, number>();
+  readonly #lookUps = new Map<string, Promise<TopicFacts>>();
+  /** Since when (monotonic) every answer has refused a topic. */
+  readonly #refusedSinceMs = new Map<string, number>();
+  #cancelRefresh: (() => void) | null = null;
+  #isClosed = false;
+
+  constructor(admin: Admin, clock: Clock) {
+    this.#admin = admin;
+    this.#clock = clock;
+    this.#scheduleRefresh();
+  }
+
+  /** Null where nothing is known yet. */
+  known(topic: string): TopicFacts | null {
+    return this.#facts.get(topic) ?? null;
+  }
+
+  maxMessageBytes(topic: string): number {
+    return this.#maxMessageBytes.get(topic) ?? DEFAULT_MAX_MESSAGE_BYTES;
+  }
+
+  /** Asks the brokers. Throws `TopicRefusedError`, or what kafkajs throws where they cannot be asked. */
+  lookUp(topic: string): Promise<TopicFacts> {
+    const running = this.#lookUps.get(topic);
+    if (running) return running;
+    const started = this.#ask(topic).finally(() => this.#lookUps.delete(topic));
+    this.#lookUps.set(topic, started);
+    return started;
+  }
+
+  /**
+   * The settings of a topic by name; empty where we may not see them. Learns `max.message.bytes` on the way.
+   * Throws what kafkajs throws where the brokers cannot be asked.
+   */
+  async readSettings(topic: string): Promise<ReadonlyMap<string, string>> {
+    const resources = [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: topic }];
+    const answer = await this.#admin.describeConfigs({ resources, includeSynonyms: false }).catch((error) => {
+      if (isTopicNotAuthorized(error)) return { resources: [] };
+      throw error;
+    });
+    const entries = answer.resources[0]?.configEntries ?? [];
+    const settings = new Map(entries.map(({ configName, configValue }) => [configName, configValue]));
+    const maxMessageBytes = Number(settings.get('max.message.bytes'));
+    if (maxMessageBytes > 0) this.#maxMessageBytes.set(topic, maxMessageBytes);
+    return settings;
+  }
+
+  /** Stops asking; the admin client is its owner's to close. */
+  close(): void {
+    this.#isClosed = true;
+    this.#cancelRefresh?.();
+  }
+
+  async #ask(topic: string): Promise<TopicFacts> {
+    try {
+      const { topics } = await this.#admin.fetchTopicMetadata({ topics: [topic] });
+      const partitions = topics.find((each) => each.name === topic)?.partitions ?? [];
+      if (partitions.length === 0) throw new Error(`no metadata of topic ${topic} came back`);
+      const facts = {
+        partitionCount: partitions.length,
+        brokerCount: new Set(partitions.flatMap((each) => each.replicas)).size,
+        replicas: Math.min(...partitions.map((each) => each.replicas.length)),
+      };
+      this.#facts.set(topic, facts);
+      this.#refusedSinceMs.delete(topic);
+      return facts;
+    } catch (error) {
+      throw this.#refusalOf(topic, error) ?? error;
+    }
+  }
+
+  #refusalOf(topic: string, error: unknown): TopicRefusedError | null {
+    if (!isUnknownTopic(error) && !isTopicNotAuthorized(error)) return null;
+    this.#facts.delete(topic);
+    const nowMs = this.#clock.monotonicMs();
+    const sinceMs = this.#refusedSinceMs.get(topic) ?? nowMs;
+    this.#refusedSinceMs.set(topic, sinceMs);
+    const [problem, message] = isUnknownTopic(error)
+      ? (['unknown_topic', `there is no topic ${topic}`] as const)
+      : (['not_authorized', `this gateway may not use topic ${topic}`] as const);
+    return new TopicRefusedError(problem, message, nowMs - sinceMs, error);
+  }
+
+  #scheduleRefresh(): void {
+    this.#cancelRefresh = this.#clock.setTimer(async () => {
+      for (const topic of [...this.#facts.keys()]) {
+        if (this.#isClosed) return;
+        // What was known stays good enough; a publish that fails asks again.
+        await this.lookUp(topic).catch(() => undefined);
+      }
+      if (!this.#isClosed) this.#scheduleRefresh();
+    }, REFRESH_MS);
+  }
+}

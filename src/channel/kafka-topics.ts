@@ -1,0 +1,185 @@
+import type { Admin } from 'kafkajs';
+import type { Clock } from '../runtime/clock.ts';
+import type { Logger } from '../runtime/log.ts';
+import { ChannelSetupError } from './channel.ts';
+import { type TopicCatalog, type TopicFacts, TopicRefusedError } from './kafka-catalog.ts';
+import type { KafkaChannelConfig } from './kafka-config.ts';
+import { describeKafkaError } from './kafka-errors.ts';
+
+const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
+const CREATE_TIMEOUT_MS = 10_000;
+const LOOK_AGAIN_MS = 50;
+
+interface TopicPlan {
+  readonly topic: string;
+  readonly partitions: number;
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+export interface KafkaTopicsDeps {
+  readonly admin: Pick<Admin, 'createTopics' | 'describeConfigs'>;
+  readonly catalog: Pick<TopicCatalog, 'lookUp' | 'readSettings'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * Sees to the topics at start: creates what is missing where that is allowed, checks the reply topic, learns of each
+ * command topic what it takes.
+ *
+ * Throws `ChannelSetupError` where the reply topic cannot be used. A command topic that is missing is warned of: its
+ * commands alone are unavailable. Throws what kafkajs throws where the brokers cannot be asked.
+ */
+export async function prepareTopics(
+  config: KafkaChannelConfig,
+  commandTopics: readonly string[],
+  deps: KafkaTopicsDeps,
+): Promise<void> {
+  if (commandTopics.includes(config.replyTopic)) {
+    throw new ChannelSetupError([`topic ${config.replyTopic}: is the reply topic and cannot carry commands too`]);
+  }
+  await prepareReplyTopic(config, deps);
+  for (const topic of new Set(commandTopics)) {
+    const problem = await prepareTopic(
+      { topic, partitions: config.commandTopicPartitions, settings: {} },
+      config,
+      deps,
+    );
+    if (typeof problem === 'string') deps.logger.warn({ topic }, `${problem}; its commands fail until it is there`);
+    else await deps.catalog.readSettings(topic);
+  }
+}
+
+async function prepareReplyTopic(config: KafkaChannelConfig, deps: KafkaTopicsDeps): Promise<void> {
+  const settings = {
+    'cleanup.policy': 'delete',
+    'retention.ms': String(Math.max(WEEK_MS, config.minReplyRetentionMs)),
+  };
+  const found = await prepareTopic(
+    { topic: config.replyTopic, partitions: config.replyPartitions, settings },
+    config,
+    deps,
+  );
+  if (typeof found === 'string') throw new ChannelSetupError([found]);
+  const actual = await deps.catalog.readSettings(config.replyTopic);
+  const problems = findReplyTopicProblems(config, actual, found);
+  if (problems.length > 0) throw new ChannelSetupError(problems);
+  for (const warning of findReplyTopicRisks(config, actual, found))
+    deps.logger.warn({ topic: config.replyTopic }, warning);
+}
+
+/** What is known of the topic, or a sentence that says why it is not there. */
+async function prepareTopic(
+  plan: TopicPlan,
+  config: KafkaChannelConfig,
+  deps: KafkaTopicsDeps,
+): Promise<TopicFacts | string> {
+  try {
+    return await deps.catalog.lookUp(plan.topic);
+  } catch (error) {
+    if (!(error instanceof TopicRefusedError)) throw error;
+    if (error.problem === 'not_authorized') return `topic ${plan.topic}: the brokers bar this gateway from it`;
+  }
+  if (!config.createTopics) return `${describePlan(plan, config)}: is missing, and create_topics is off; create it`;
+  try {
+    await createTopic(plan, config, deps.admin);
+  } catch (error) {
+    if (!isRefusedCreation(error)) throw error;
+    return `${describePlan(plan, config)}: is missing and could not be created (${describeKafkaError(error)}); create it`;
+  }
+  deps.logger.info({ topic: plan.topic, partitions: plan.partitions }, 'topic created');
+  return await awaitTopic(plan.topic, deps);
+}
+
+/** The broker that is asked may not have heard yet of what the controller has just made. */
+async function awaitTopic(topic: string, deps: KafkaTopicsDeps): Promise<TopicFacts> {
+  const endMs = deps.clock.monotonicMs() + CREATE_TIMEOUT_MS;
+  for (;;) {
+    try {
+      return await deps.catalog.lookUp(topic);
+    } catch (error) {
+      if (!(error instanceof TopicRefusedError) || deps.clock.monotonicMs() >= endMs) throw error;
+    }
+    await new Promise<void>((resolve) => deps.clock.setTimer(resolve, LOOK_AGAIN_MS));
+  }
+}
+
+async function createTopic(
+  plan: TopicPlan,
+  config: KafkaChannelConfig,
+  admin: KafkaTopicsDeps['admin'],
+): Promise<void> {
+  await admin.createTopics({
+    topics: [
+      {
+        topic: plan.topic,
+        numPartitions: plan.partitions,
+        replicationFactor: config.replicationFactor,
+        configEntries: Object.entries(plan.settings).map(([name, value]) => ({ name, value })),
+      },
+    ],
+    timeout: CREATE_TIMEOUT_MS,
+    waitForLeaders: true,
+  });
+}
+
+/** As opposed to brokers that could not be asked: those are asked again. */
+function isRefusedCreation(error: unknown): boolean {
+  const name = (error as Error).name;
+  if (name === 'KafkaJSCreateTopicError' || name === 'KafkaJSAggregateError') return true;
+  return name === 'KafkaJSProtocolError' && (error as { retriable?: boolean }).retriable === false;
+}
+
+function describePlan(plan: TopicPlan, config: KafkaChannelConfig): string {
+  const settings = Object.entries(plan.settings).map(([name, value]) => `, ${name}=${value}`);
+  const factor = config.replicationFactor === -1 ? "the brokers' default" : config.replicationFactor;
+  return `topic ${plan.topic} (partitions ${plan.partitions}, replication factor ${factor}${settings.join('')})`;
+}
+
+/** Settings with which replies would be lost or could not be written. */
+export function findReplyTopicProblems(
+  config: Pick<KafkaChannelConfig, 'replyTopic' | 'minReplyRetentionMs'>,
+  settings: ReadonlyMap<string, string>,
+  facts: TopicFacts,
+): string[] {
+  const problems: string[] = [];
+  const topic = `topic ${config.replyTopic}`;
+  const policy = settings.get('cleanup.policy');
+  if (policy !== undefined && policy !== 'delete') {
+    problems.push(`${topic}: cleanup.policy is ${policy}, expected delete: a compacted topic loses replies`);
+  }
+  const retentionMs = Number(settings.get('retention.ms') ?? -1);
+  if (retentionMs >= 0 && retentionMs < config.minReplyRetentionMs) {
+    problems.push(
+      `${topic}: retention.ms is ${retentionMs}, expected at least ${config.minReplyRetentionMs}: the longest timeout of a command and the downtime allowed for`,
+    );
+  }
+  const minInSync = Number(settings.get('min.insync.replicas') ?? 1);
+  if (minInSync > facts.replicas) {
+    problems.push(
+      `${topic}: min.insync.replicas is ${minInSync} with ${facts.replicas} replicas: nothing can be written`,
+    );
+  }
+  return problems;
+}
+
+/** Settings that are allowed, and cost replies when a machine is lost or slow. */
+export function findReplyTopicRisks(
+  config: Pick<KafkaChannelConfig, 'replyPartitions'>,
+  settings: ReadonlyMap<string, string>,
+  facts: TopicFacts,
+): string[] {
+  const risks: string[] = [];
+  if (facts.partitionCount < config.replyPartitions) {
+    risks.push(`it has ${facts.partitionCount} partitions, fewer than configured: so many instances at the most`);
+  }
+  if (facts.brokerCount > 1 && facts.replicas < 2)
+    risks.push('its partitions have one replica: a lost broker loses replies');
+  if (facts.replicas > 1 && Number(settings.get('min.insync.replicas') ?? 1) < 2) {
+    risks.push('min.insync.replicas is 1: an acknowledged reply may be lost with one broker');
+  }
+  const retentionBytes = Number(settings.get('retention.bytes') ?? -1);
+  if (retentionBytes >= 0)
+    risks.push(`retention.bytes is ${retentionBytes}: a flood may push out replies that were not read`);
+  return risks;
+}

@@ -1,0 +1,25 @@
+import type { CommandRecord } from '../operations/ports.ts';
+
+/** Of a record batch, format v2: what stands before the first record. */
+export const BATCH_OVERHEAD_BYTES = 61;
+/** Length, attributes, timestamp delta, offset delta, header count: more than they ever take in a batch of ours. */
+const RECORD_OVERHEAD_BYTES = 5 + 1 + 5 + 3 + 3;
+
+/**
+ * Bytes of the record in Kafka's format v2, never less than it will take, a few more at the most. A topic's
+ * `max.message.bytes` holds for the whole batch: add `BATCH_OVERHEAD_BYTES`.
+ */
+export function measureRecordBytes(record: CommandRecord): number {
+  let sizeBytes = RECORD_OVERHEAD_BYTES + lengthBytes(record.key.length) + lengthBytes(record.value.length);
+  for (const [name, value] of record.headers) {
+    sizeBytes += lengthBytes(Buffer.byteLength(name));
+    sizeBytes += lengthBytes(typeof value === 'string' ? Buffer.byteLength(value) : value.length);
+  }
+  return sizeBytes;
+}
+
+/** A length in Kafka's zigzag varint, and what it counts. */
+function lengthBytes(length: number): number {
+  const prefix = length < 64 ? 1 : length < 8192 ? 2 : length < 1_048_576 ? 3 : length < 134_217_728 ? 4 : 5;
+  return prefix + length;
+}
