@@ -1,0 +1,26 @@
+/** What statements run on: a database, or one transaction of it. */
+export interface Queryable {
+  /**
+   * One statement with `$1`-style parameters. `bigint` columns come back as bigint, `bytea` as Uint8Array, the same on
+   * every adapter; times go through SQL as Unix milliseconds. Throws `StoreError`, its cause the driver's error. Outside a
+   * transaction a statement that lost a deadlock runs again.
+   */
+  query<Row>(sql: string, params: readonly unknown[]): Promise<Row[]>;
+  /** Several statements without parameters: migrations. Throws `StoreError`. */
+  execute(script: string): Promise<void>;
+}
+
+/** PostgreSQL, as a server or inside this process. No session state: behind a pooler each transaction may be elsewhere. */
+export interface Database extends Queryable {
+  /**
+   * Runs at READ COMMITTED; rolls back when `run` throws, and throws the same. A deadlock or serialisation failure runs
+   * `run` again, a bounded number of times, so it must change nothing outside the transaction.
+   */
+  transaction<Result>(
+    run: (tx: Queryable) => Promise<Result>,
+    options?: { readonly queryTimeoutMs?: number },
+  ): Promise<Result>;
+  /** Null while the database answers, else why not. Never contains a password. */
+  health(): string | null;
+  close(): Promise<void>;
+}

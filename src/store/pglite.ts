@@ -1,0 +1,152 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { PGlite, type Transaction } from '@electric-sql/pglite';
+import type { Database, Queryable } from './database.ts';
+import { lockFolder } from './folder-lock.ts';
+import { notReached, statementFailed } from './store-error.ts';
+
+export interface PgliteOptions {
+  /** Folder of the gateway's data, or `:memory:` for tests. */
+  readonly dataDir: string;
+  /**
+   * A tar of an empty data folder: read where it exists, written where it does not. Loading it takes half a second, making
+   * a new data folder four. Null: not used.
+   */
+  readonly imageFile: string | null;
+  /** Statements and transactions that may wait for their turn; one more is refused. */
+  readonly maxWaitingQueries: number;
+}
+
+export const IN_MEMORY = ':memory:';
+
+const INT8_OID = 20;
+const parsers = { [INT8_OID]: (text: string) => BigInt(text) };
+
+/**
+ * PostgreSQL inside this process, in a folder that is locked to it. One session: statements and transactions take turns,
+ * on the main thread. It survives a kill, not a power cut: it never syncs to disk.
+ */
+export class PgliteDatabase implements Database {
+  readonly #engine: PGlite;
+  readonly #unlock: () => void;
+  readonly #maxWaitingQueries: number;
+  #pending = 0;
+  #closed = false;
+
+  /** Throws `FolderLockedError` where another process has the folder. */
+  static async open(options: PgliteOptions): Promise<PgliteDatabase> {
+    if (options.dataDir === IN_MEMORY) {
+      return new PgliteDatabase(await createEngine(null, options.imageFile), () => undefined, options);
+    }
+    await mkdir(options.dataDir, { recursive: true });
+    const folder = join(options.dataDir, 'postgres');
+    const unlock = lockFolder(folder);
+    try {
+      return new PgliteDatabase(await openFolder(folder, options.imageFile), unlock, options);
+    } catch (error) {
+      unlock();
+      throw error;
+    }
+  }
+
+  private constructor(engine: PGlite, unlock: () => void, options: PgliteOptions) {
+    this.#engine = engine;
+    this.#unlock = unlock;
+    this.#maxWaitingQueries = options.maxWaitingQueries;
+  }
+
+  query<Row>(sql: string, params: readonly unknown[]): Promise<Row[]> {
+    return this.#takeTurn(() => querySession<Row>(this.#engine, sql, params));
+  }
+
+  execute(script: string): Promise<void> {
+    return this.#takeTurn(() => executeSession(this.#engine, script));
+  }
+
+  /** One session has nobody to meet in a deadlock, so nothing is repeated here. */
+  transaction<Result>(run: (tx: Queryable) => Promise<Result>): Promise<Result> {
+    return this.#takeTurn(() =>
+      this.#engine.transaction((tx) =>
+        run({
+          query: <Row>(sql: string, params: readonly unknown[]) => querySession<Row>(tx, sql, params),
+          execute: (script) => executeSession(tx, script),
+        }),
+      ),
+    );
+  }
+
+  health(): string | null {
+    return this.#closed ? 'the database is closed' : null;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#engine.close();
+    this.#unlock();
+  }
+
+  async #takeTurn<Result>(run: () => Promise<Result>): Promise<Result> {
+    if (this.#closed) throw notReached('the database is closed');
+    if (this.#pending > this.#maxWaitingQueries)
+      throw notReached(`${this.#pending} statements wait for the database already`);
+    this.#pending += 1;
+    try {
+      return await run();
+    } finally {
+      this.#pending -= 1;
+    }
+  }
+}
+
+async function querySession<Row>(
+  session: PGlite | Transaction,
+  sql: string,
+  params: readonly unknown[],
+): Promise<Row[]> {
+  try {
+    return (await session.query<Row>(sql, params as unknown[])).rows as Row[];
+  } catch (error) {
+    throw statementFailed(error);
+  }
+}
+
+async function executeSession(session: PGlite | Transaction, script: string): Promise<void> {
+  try {
+    await session.exec(script);
+  } catch (error) {
+    throw statementFailed(error);
+  }
+}
+
+/** A mark stands beside a folder while it is made: one whose maker was killed meanwhile is half a folder, and made anew. */
+async function openFolder(folder: string, imageFile: string | null): Promise<PGlite> {
+  const mark = `${folder}.unfinished`;
+  if (existsSync(mark)) await rm(folder, { recursive: true, force: true });
+  if (existsSync(folder)) return createEngine(folder, null);
+  await writeFile(mark, '');
+  const engine = await createEngine(folder, imageFile);
+  await rm(mark);
+  return engine;
+}
+
+async function createEngine(folder: string | null, imageFile: string | null): Promise<PGlite> {
+  const image = imageFile !== null && existsSync(imageFile) ? new Blob([await readFile(imageFile)]) : null;
+  const engine = await PGlite.create({
+    parsers,
+    ...(folder !== null && { dataDir: folder }),
+    ...(image !== null && { loadDataDir: image }),
+  });
+  if (imageFile !== null && image === null) await saveImage(engine, imageFile);
+  return engine;
+}
+
+/** By rename, for several processes may do so at once. */
+async function saveImage(engine: PGlite, imageFile: string): Promise<void> {
+  const image = await engine.dumpDataDir('none');
+  const unfinished = `${imageFile}.${process.pid}`;
+  await mkdir(dirname(imageFile), { recursive: true });
+  await writeFile(unfinished, new Uint8Array(await image.arrayBuffer()));
+  await rename(unfinished, imageFile);
+}

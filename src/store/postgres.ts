@@ -1,0 +1,219 @@
+import pg from 'pg';
+import { StoreError } from '../operations/ports.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Logger } from '../runtime/log.ts';
+import type { Database, Queryable } from './database.ts';
+import { retryTransient } from './retry.ts';
+import { notReached, reasonOf, statementFailed } from './store-error.ts';
+
+export interface PostgresOptions {
+  /** `postgres://user:password@host:port/database?sslmode=…`; the TLS options of the URL are the driver's. */
+  readonly url: string;
+  readonly poolSize: number;
+  /** For a connection: waiting for a free one and opening it together. */
+  readonly connectTimeoutMs: number;
+  /** For one statement; at its end the connection is destroyed. */
+  readonly queryTimeoutMs: number;
+  /** Statements and transactions that may wait for a connection; one more is refused. */
+  readonly maxWaitingQueries: number;
+}
+
+/** Pools on one server share it, so that what one of them finds out the others need not. */
+export interface DatabaseHealth {
+  /** Null after a statement was answered, the reason after a connection failed. */
+  trouble: string | null;
+}
+
+const IDLE_TIMEOUT_MS = 30_000;
+/** Connections spread again over the servers behind one name after a failover. */
+const MAX_LIFETIME_SECONDS = 1800;
+const READ_ONLY = '25006';
+const INT8_OID = 20;
+const BYTEA_OID = 17;
+
+/** `bigint` exactly, and `bytea` as a plain Uint8Array as PGlite gives it. */
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') => {
+    if (oid === INT8_OID && format !== 'binary') return BigInt;
+    if (oid === BYTEA_OID && format !== 'binary') return parseBytes;
+    return pg.types.getTypeParser(oid, format as 'text');
+  }) as pg.CustomTypesConfig['getTypeParser'],
+};
+
+/**
+ * A PostgreSQL server behind a bounded pool. Every statement ends within `queryTimeoutMs`: a connection that is silent for
+ * longer is destroyed, for it may be half open and would answer nobody again. No named statements, no session state.
+ */
+export class PostgresDatabase implements Database {
+  readonly #pool: pg.Pool;
+  readonly #options: PostgresOptions;
+  readonly #clock: Clock;
+  readonly #health: DatabaseHealth;
+  /** Statements and transactions that hold a connection or wait for one. */
+  #pending = 0;
+
+  constructor(
+    options: PostgresOptions,
+    deps: { readonly clock: Clock; readonly logger: Logger; readonly health?: DatabaseHealth },
+  ) {
+    this.#options = options;
+    this.#health = deps.health ?? { trouble: null };
+    this.#clock = deps.clock;
+    this.#pool = new pg.Pool({
+      connectionString: checkUrl(options.url),
+      max: options.poolSize,
+      connectionTimeoutMillis: options.connectTimeoutMs,
+      idleTimeoutMillis: IDLE_TIMEOUT_MS,
+      maxLifetimeSeconds: MAX_LIFETIME_SECONDS,
+      keepAlive: true,
+      application_name: 'sluice',
+      types,
+    });
+    // The pool listens to idle clients only: one cut off between two statements of a transaction would end the process.
+    this.#pool.on('connect', (client) => client.on('error', () => undefined));
+    // Without a listener an idle connection that the server closes would end the process.
+    this.#pool.on('error', (error) =>
+      deps.logger.warn({ reason: reasonOf(error) }, 'an idle database connection was lost'),
+    );
+  }
+
+  async query<Row>(sql: string, params: readonly unknown[]): Promise<Row[]> {
+    const run = (session: Session) => session.query<Row>(sql, params);
+    return retryTransient(this.#clock, () => this.#withSession(this.#options.queryTimeoutMs, run));
+  }
+
+  async execute(script: string): Promise<void> {
+    return this.#withSession(this.#options.queryTimeoutMs, (session) => session.execute(script));
+  }
+
+  async transaction<Result>(
+    run: (tx: Queryable) => Promise<Result>,
+    options: { readonly queryTimeoutMs?: number } = {},
+  ): Promise<Result> {
+    const queryTimeoutMs = options.queryTimeoutMs ?? this.#options.queryTimeoutMs;
+    return retryTransient(this.#clock, () =>
+      this.#withSession(queryTimeoutMs, async (session) => {
+        await session.begin();
+        const result = await run(session);
+        await session.execute('COMMIT');
+        return result;
+      }),
+    );
+  }
+
+  health(): string | null {
+    return this.#health.trouble;
+  }
+
+  async close(): Promise<void> {
+    if (!this.#pool.ended) await this.#pool.end();
+  }
+
+  async #withSession<Result>(queryTimeoutMs: number, run: (session: Session) => Promise<Result>): Promise<Result> {
+    const waiting = this.#pending - this.#options.poolSize;
+    if (waiting >= this.#options.maxWaitingQueries) {
+      throw notReached(`${waiting} statements wait for a database connection already`);
+    }
+    this.#pending += 1;
+    try {
+      return await this.#runOnClient(queryTimeoutMs, run);
+    } finally {
+      this.#pending -= 1;
+    }
+  }
+
+  /** A session that ended badly and is still usable is rolled back, else destroyed. */
+  async #runOnClient<Result>(queryTimeoutMs: number, run: (session: Session) => Promise<Result>): Promise<Result> {
+    const client = await this.#connect();
+    const session = new Session(client, this.#clock, queryTimeoutMs);
+    try {
+      const result = await run(session);
+      this.#health.trouble = null;
+      return result;
+    } catch (error) {
+      if (!session.broken && session.inTransaction) await session.execute('ROLLBACK').catch(() => undefined);
+      this.#health.trouble = session.broken ? reasonOf(error) : null;
+      throw error;
+    } finally {
+      client.release(session.broken);
+    }
+  }
+
+  async #connect(): Promise<pg.PoolClient> {
+    try {
+      return await this.#pool.connect();
+    } catch (error) {
+      const reason = `no connection to the database: ${reasonOf(error)}`;
+      this.#health.trouble = reason;
+      throw notReached(reason, error);
+    }
+  }
+}
+
+/** One connection for as long as one statement or transaction needs it. */
+class Session implements Queryable {
+  readonly #client: pg.PoolClient;
+  readonly #clock: Clock;
+  readonly #queryTimeoutMs: number;
+  /** Set where the connection may not be used again. */
+  broken = false;
+  inTransaction = false;
+
+  constructor(client: pg.PoolClient, clock: Clock, queryTimeoutMs: number) {
+    this.#client = client;
+    this.#clock = clock;
+    this.#queryTimeoutMs = queryTimeoutMs;
+  }
+
+  async query<Row>(sql: string, params: readonly unknown[]): Promise<Row[]> {
+    const result = await this.#send({ text: sql, values: params as unknown[] });
+    return result.rows as Row[];
+  }
+
+  async execute(script: string): Promise<void> {
+    await this.#send({ text: script });
+  }
+
+  /** By name, for a database may be configured with another default. */
+  async begin(): Promise<void> {
+    this.inTransaction = true;
+    await this.execute('BEGIN ISOLATION LEVEL READ COMMITTED');
+  }
+
+  async #send(config: pg.QueryConfig): Promise<pg.QueryResult> {
+    let cancelTimer: () => void = () => undefined;
+    const silence = new Promise<never>((_, reject) => {
+      const fail = () => reject(new Error(`no answer from the database within ${this.#queryTimeoutMs} ms`));
+      cancelTimer = this.#clock.setTimer(fail, this.#queryTimeoutMs);
+    });
+    try {
+      return await Promise.race([this.#client.query(config), silence]);
+    } catch (error) {
+      this.broken = !isConnectionUsable(error);
+      throw statementFailed(error);
+    } finally {
+      cancelTimer();
+    }
+  }
+}
+
+/**
+ * Only an error that the server reported on a connection that it keeps leaves the connection usable; and a server that
+ * became a read-only standby would refuse on it for ever.
+ */
+function isConnectionUsable(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.severity === 'ERROR' && error.code !== READ_ONLY;
+}
+
+function parseBytes(text: string): Uint8Array {
+  const buffer = Buffer.from(text.slice(2), 'hex');
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+}
+
+/** The driver's own error would repeat the URL, and with it the password. */
+function checkUrl(url: string): string {
+  if (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)) return url;
+  throw new StoreError('DATABASE_URL is not a PostgreSQL URL; expected postgres://user:password@host:port/database', {
+    certainlyNotWritten: true,
+  });
+}

@@ -1,0 +1,1 @@
+DELETE FROM sluice.instance WHERE boot_id = $1::text

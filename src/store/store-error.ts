@@ -1,0 +1,47 @@
+import { StoreError } from '../operations/ports.ts';
+
+/** SQLSTATE of a driver's error, or of the driver's error inside a `StoreError`; null where there is none. */
+export function sqlStateOf(error: unknown): string | null {
+  if (error instanceof StoreError) return sqlStateOf(error.cause);
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : null;
+}
+
+/** Deadlock or serialisation failure: the server rolled back, and the same again may well succeed. */
+export function isTransient(error: unknown): boolean {
+  const state = sqlStateOf(error);
+  return state === '40P01' || state === '40001';
+}
+
+export function isUniqueViolation(error: unknown): boolean {
+  return sqlStateOf(error) === '23505';
+}
+
+/**
+ * Whether waiting cannot help: the server answered, and refused who or what we are (authorisation, no such database,
+ * missing privilege, a statement that it does not take). A server that starts, stops or is full is none of these.
+ */
+export function isDefinite(error: unknown): boolean {
+  const state = sqlStateOf(error);
+  return state !== null && /^(28|3D|42)/.test(state);
+}
+
+export function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
+  if (error instanceof Error) return error.message || error.name;
+  return String(error);
+}
+
+/** A statement that was handed to the database and did not end well: what it wrote is not known. */
+export function statementFailed(error: unknown): StoreError {
+  if (error instanceof StoreError) return error;
+  return new StoreError(`the database did not do as asked: ${reasonOf(error)}`, {
+    certainlyNotWritten: false,
+    cause: error,
+  });
+}
+
+/** No statement was handed over. */
+export function notReached(message: string, cause?: unknown): StoreError {
+  return new StoreError(message, { certainlyNotWritten: true, cause });
+}

@@ -1,0 +1,266 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createConnection, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { StoreError } from '../../src/operations/ports.ts';
+import type { Database } from '../../src/store/database.ts';
+import { FolderLockedError } from '../../src/store/folder-lock.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { loadMigrations } from '../../src/store/statements.ts';
+import { createStore, openDatabase, type StoreConfig } from '../../src/store/store.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { createTestDatabase, describeWithPostgres } from '../support/real-parts.ts';
+import { aNewOperation, TEST_STORE_CONFIG, testStoreDeps } from '../support/store-parts.ts';
+import { findFreePorts } from '../support/wait.ts';
+
+const holderScript = fileURLToPath(new URL('../support/hold-data-folder.ts', import.meta.url));
+
+async function withFolder(run: (dataDir: string) => Promise<void>): Promise<void> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'sluice-store-'));
+  try {
+    await run(dataDir);
+  } finally {
+    await rm(dataDir, { recursive: true, force: true });
+  }
+}
+
+/** Forwards a port to the server, from when it is opened: a server that comes up late. */
+async function openRelay(port: number, target: URL): Promise<{ close(): Promise<void> }> {
+  const sockets = new Set<Socket>();
+  const server: Server = createServer((inbound) => {
+    const outbound = createConnection({ host: target.hostname, port: Number(target.port || 5432) });
+    for (const socket of [inbound, outbound]) {
+      sockets.add(socket);
+      socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
+    }
+    inbound.pipe(outbound).pipe(inbound);
+  });
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  return {
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+const certain = (certainlyNotWritten: boolean) => expect.objectContaining({ name: 'StoreError', certainlyNotWritten });
+
+// Each opens the engine several times: half a second, or ten on a machine that has much else to do.
+describe('the embedded store in a folder', { timeout: 60_000 }, () => {
+  it('is refused to a second process, and survives a kill of the first', () =>
+    withFolder(async (dataDir) => {
+      const config = { ...TEST_STORE_CONFIG, dataDir };
+      const holder = spawn(process.execPath, [holderScript, dataDir], { stdio: ['pipe', 'pipe', 'inherit'] });
+      const [line] = await once(holder.stdout, 'data');
+      await expect(createStore(config, testStoreDeps)).rejects.toThrow(FolderLockedError);
+      await expect(createStore(config, testStoreDeps)).rejects.toThrow(dataDir);
+      holder.kill('SIGKILL');
+      await once(holder, 'close');
+      const store = await createStore(config, testStoreDeps);
+      expect(await store.read([String(line).trim()])).toHaveLength(1);
+      await store.close();
+    }));
+
+  it('can be opened again after it was closed, and is refused while it is open', () =>
+    withFolder(async (dataDir) => {
+      const config = { ...TEST_STORE_CONFIG, dataDir };
+      const operation = aNewOperation();
+      const first = await createStore(config, testStoreDeps);
+      await first.insert([operation]);
+      await expect(createStore(config, testStoreDeps)).rejects.toThrow(FolderLockedError);
+      await first.close();
+      expect(first.degraded()).toMatch(/closed/);
+      await expect(first.read([operation.id])).rejects.toEqual(certain(true));
+      const second = await createStore(config, testStoreDeps);
+      expect(await second.read([operation.id])).toHaveLength(1);
+      await second.close();
+    }));
+
+  it('is made anew where its maker was killed before it was whole', () =>
+    withFolder(async (dataDir) => {
+      await mkdir(join(dataDir, 'postgres'));
+      await writeFile(join(dataDir, 'postgres', 'PG_VERSION'), '18');
+      await writeFile(join(dataDir, 'postgres.unfinished'), '');
+      for (const attempt of ['first', 'second']) {
+        const store = await createStore({ ...TEST_STORE_CONFIG, dataDir }, testStoreDeps);
+        const principal = 'maker';
+        const known = await store.list({ principal, command: null, state: null, beforeId: null, limit: 10 });
+        expect(known).toHaveLength(attempt === 'first' ? 0 : 1);
+        await store.insert([aNewOperation({ principal })]);
+        await store.close();
+      }
+    }));
+
+  it('lets a bounded number of statements wait', async () => {
+    const database = await openDatabase({ ...TEST_STORE_CONFIG, maxWaitingQueries: 1 }, testStoreDeps);
+    const queries = [1, 2, 3].map((number) => database.query('SELECT $1::int AS number', [number]));
+    const outcomes = await Promise.allSettled(queries);
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected']);
+    expect(outcomes[2]).toMatchObject({ reason: certain(true) });
+    await database.close();
+  });
+});
+
+describe('a database that cannot be reached', () => {
+  it('degrades the store, fails calls at once as certainly not written, and shows no password', async () => {
+    const [port] = await findFreePorts(1);
+    const databaseUrl = `postgres://someone:s3cret@127.0.0.1:${port}/none`;
+    const store = await createStore(
+      { ...TEST_STORE_CONFIG, databaseUrl },
+      { ...testStoreDeps, clock: new FakeClock() },
+    );
+    expect(store.degraded()).toMatch(/no connection to the database/);
+    expect(store.degraded()).not.toContain('s3cret');
+    await expect(store.insert([aNewOperation()])).rejects.toEqual(certain(true));
+    await expect(store.heartbeat({ topic: 't', bootId: 'b', leaseMs: 1, progress: [] })).rejects.toEqual(certain(true));
+    await store.close();
+  });
+
+  it('is a clear error where the URL is none', async () => {
+    const opened = createStore({ ...TEST_STORE_CONFIG, databaseUrl: 'mysql://u:s3cret@h/d' }, testStoreDeps);
+    await expect(opened).rejects.toThrow(/DATABASE_URL is not a PostgreSQL URL/);
+    await expect(opened).rejects.not.toThrow(/s3cret/);
+  });
+});
+
+describeWithPostgres('a PostgreSQL server', () => {
+  const configOf = (databaseUrl: string, parts: Partial<StoreConfig> = {}) => ({
+    ...TEST_STORE_CONFIG,
+    databaseUrl,
+    ...parts,
+  });
+
+  const withDatabase = async (parts: Partial<StoreConfig>, run: (database: Database, url: string) => Promise<void>) => {
+    const url = await createTestDatabase();
+    const database = await openDatabase(configOf(url, parts), testStoreDeps);
+    try {
+      await run(database, url);
+    } finally {
+      await database.close();
+    }
+  };
+
+  it('is migrated once, however many gateways start at the same time', async () => {
+    const url = await createTestDatabase();
+    const databases = await Promise.all(Array.from({ length: 6 }, () => openDatabase(configOf(url), testStoreDeps)));
+    const applied = await Promise.all(databases.map((database) => migrate(database, loadMigrations())));
+    expect(applied.flat()).toEqual(loadMigrations().map(({ name }) => name));
+    expect(await migrate(databases[0]!, loadMigrations())).toEqual([]);
+    await Promise.all(databases.map((database) => database.close()));
+  });
+
+  it('keeps nothing of a migration that fails', () =>
+    withDatabase({}, async (database) => {
+      const broken = { name: '9999-broken.sql', script: 'CREATE TABLE sluice.half (a int); SELECT 1 / 0;' };
+      await expect(migrate(database, [...loadMigrations(), broken])).rejects.toThrow(/division by zero/);
+      expect(await database.query("SELECT to_regclass('sluice.half')::text AS half", [])).toEqual([{ half: null }]);
+      expect(await migrate(database, loadMigrations())).toEqual([]);
+    }));
+
+  it('that comes up late is prepared then, and the store serves', async () => {
+    const url = new URL(await createTestDatabase());
+    const [port] = await findFreePorts(1);
+    const late = new URL(url);
+    late.host = `127.0.0.1:${port}`;
+    const clock = new FakeClock();
+    const store = await createStore(configOf(late.href), { ...testStoreDeps, clock });
+    expect(store.degraded()).not.toBeNull();
+    const relay = await openRelay(port!, url);
+    clock.advance(250);
+    await expect.poll(() => store.degraded(), { timeout: 10_000 }).toBeNull();
+    const operation = aNewOperation();
+    await store.insert([operation]);
+    expect(await store.read([operation.id])).toHaveLength(1);
+    await store.close();
+    await relay.close();
+  });
+
+  it('that goes away degrades the store until it is back', async () => {
+    const url = new URL(await createTestDatabase());
+    const [port] = await findFreePorts(1);
+    const away = new URL(url);
+    away.host = `127.0.0.1:${port}`;
+    const relay = await openRelay(port!, url);
+    const store = await createStore(configOf(away.href), testStoreDeps);
+    await store.list({ principal: '', command: null, state: null, beforeId: null, limit: 1 });
+    await relay.close();
+    await expect.poll(() => store.read([aNewOperation().id]).catch((error) => error)).toEqual(certain(true));
+    expect(store.degraded()).toMatch(/no connection/);
+    const again = await openRelay(port!, url);
+    expect(await store.read([aNewOperation().id])).toEqual([]);
+    expect(store.degraded()).toBeNull();
+    await store.close();
+    await again.close();
+  });
+
+  it('that does not know the database is a start error, not a wait', async () => {
+    const url = new URL(await createTestDatabase());
+    url.pathname = '/no-such-database';
+    await expect(createStore(configOf(url.href), testStoreDeps)).rejects.toThrow(/no-such-database/);
+  });
+
+  it('that does not answer in time loses the connection, and what it did is not known', () =>
+    withDatabase({ poolSize: 1, queryTimeoutMs: 100 }, async (database, url) => {
+      const [before] = await database.query<{ pid: number }>('SELECT pg_backend_pid() AS pid', []);
+      const error = await database.query('SELECT pg_sleep(60)', []).catch((reason) => reason);
+      expect(error).toBeInstanceOf(StoreError);
+      expect(error).toEqual(certain(false));
+      expect(database.health()).toMatch(/no answer/);
+      const [after] = await database.query<{ pid: number }>('SELECT pg_backend_pid() AS pid', []);
+      expect(after?.pid).not.toBe(before?.pid);
+      expect(database.health()).toBeNull();
+      const onlooker = await openDatabase(configOf(url), testStoreDeps);
+      await onlooker.query('SELECT pg_terminate_backend($1::int)', [before?.pid]);
+      await onlooker.close();
+    }));
+
+  it('lets a bounded number of statements wait', () =>
+    withDatabase({ poolSize: 1, maxWaitingQueries: 1 }, async (database) => {
+      await database.query('SELECT 1', []);
+      const outcomes = await Promise.allSettled([1, 2, 3].map(() => database.query('SELECT 1', [])));
+      expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected']);
+      expect(outcomes[2]).toMatchObject({ reason: certain(true) });
+    }));
+
+  it('rolls back what throws, and the connection serves on', () =>
+    withDatabase({ poolSize: 1 }, async (database) => {
+      await database.execute('CREATE TABLE public.kept (a int)');
+      const failed = database.transaction(async (tx) => {
+        await tx.query('INSERT INTO public.kept VALUES (1)', []);
+        throw new Error('changed my mind');
+      });
+      await expect(failed).rejects.toThrow('changed my mind');
+      await expect(database.transaction((tx) => tx.query('SELECT 1 / 0', []))).rejects.toEqual(certain(false));
+      expect(await database.query('SELECT * FROM public.kept', [])).toEqual([]);
+    }));
+
+  it('runs a transaction again that lost a deadlock', () =>
+    withDatabase({}, async (database) => {
+      await database.execute(
+        'CREATE TABLE public.counted (id int PRIMARY KEY, n int); INSERT INTO public.counted VALUES (1, 0), (2, 0)',
+      );
+      let holding = 0;
+      let runs = 0;
+      let letGo: () => void = () => undefined;
+      const bothHold = new Promise<void>((resolve) => {
+        letGo = resolve;
+      });
+      const increment = (order: number[]) =>
+        database.transaction(async (tx) => {
+          runs += 1;
+          for (const id of order) {
+            await tx.query('UPDATE public.counted SET n = n + 1 WHERE id = $1::int', [id]);
+            if (++holding === 2) letGo();
+            await bothHold;
+          }
+        });
+      await Promise.all([increment([1, 2]), increment([2, 1])]);
+      expect(runs).toBe(3);
+      expect(await database.query('SELECT n FROM public.counted', [])).toEqual([{ n: 2 }, { n: 2 }]);
+    }));
+});

@@ -1,0 +1,88 @@
+// What tests make stores and their rows of. Without vitest, so that processes of their own can use it too.
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { createFold } from '../../src/operations/fold.ts';
+import type { NewOperation, OperationEvent } from '../../src/operations/ports.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
+import { silentLogger } from '../../src/runtime/log.ts';
+import type { StoreConfig } from '../../src/store/store.ts';
+import { newOperationId } from './operations.ts';
+
+export const REPLY_TOPIC = 'sluice.replies';
+export const RETENTION_MS = 24 * 60 * 60 * 1000;
+
+const pglite = new URL('../../node_modules/@electric-sql/pglite/package.json', import.meta.url);
+const { version } = JSON.parse(readFileSync(pglite, 'utf8')) as { version: string };
+
+/** An empty data folder, made by the first test that needs one: a new one takes seconds each time. */
+export const PGLITE_IMAGE_FILE = fileURLToPath(
+  new URL(`../../node_modules/.cache/sluice/pglite-${version}.tar`, import.meta.url),
+);
+
+/** Embedded, in memory; tests change what they need. */
+export const TEST_STORE_CONFIG: StoreConfig = {
+  databaseUrl: null,
+  dataDir: ':memory:',
+  poolSize: 6,
+  connectTimeoutMs: 5_000,
+  queryTimeoutMs: 15_000,
+  maxWaitingQueries: 1_000,
+  replyTopic: REPLY_TOPIC,
+  pgliteImageFile: PGLITE_IMAGE_FILE,
+};
+
+export const testStoreDeps = {
+  fold: createFold({ retentionMs: RETENTION_MS, checkResult: () => null }),
+  clock: systemClock,
+  logger: silentLogger,
+};
+
+export function aNewOperation(parts: Partial<NewOperation> = {}): NewOperation {
+  const nowMs = Date.now();
+  return {
+    id: newOperationId(),
+    command: 'test.v1.Test/Do',
+    principal: 'alice',
+    state: 'accepted',
+    createdAtMs: nowMs,
+    deadlineMs: nowMs + 60_000,
+    waitUntilMs: null,
+    progress: null,
+    record: { topic: 'test.v1.Test.Do', key: Buffer.from('key'), value: Buffer.from('{}'), headers: [['ce_id', '1']] },
+    published: null,
+    claimedBy: 'boot1',
+    maybeSent: false,
+    ...parts,
+  };
+}
+
+export function anEvent(type: OperationEvent['type'], parts: Partial<OperationEvent> = {}): OperationEvent {
+  return {
+    type,
+    atMs: Date.now(),
+    position: null,
+    progress: null,
+    result: null,
+    error: null,
+    published: null,
+    ...parts,
+  };
+}
+
+/** An event that a reply at this offset said. */
+export function aReplyEvent(
+  type: OperationEvent['type'],
+  offset: bigint,
+  parts: Partial<OperationEvent> & { readonly partition?: number } = {},
+): OperationEvent {
+  const { partition = 0, ...rest } = parts;
+  return anEvent(type, { position: { topic: REPLY_TOPIC, partition, offset }, ...rest });
+}
+
+export function aSuccess(
+  offset: bigint,
+  value: Uint8Array | null = new TextEncoder().encode('{"ok":true}'),
+): OperationEvent {
+  const result = { value, contentType: 'application/json', httpStatus: 201, headers: [['x-a', '1']] as const };
+  return aReplyEvent('succeeded', offset, { result });
+}
