@@ -1,0 +1,59 @@
+/** docs/errors.md, made from the closed list in `src/runtime/failure.ts`. */
+import { FAILURES, HTTP_STATUS_OF_GRPC_CODE, typeUriOf } from '../src/runtime/failure.ts';
+
+const intro = `<!-- Made by \`npm run generate\` from src/runtime/failure.ts. Do not edit. -->
+
+# Errors
+
+Over REST an error is a problem (\`application/problem+json\`, RFC 9457), over gRPC a \`google.rpc.Status\` with \`ErrorInfo\`,
+and \`RetryInfo\` or \`BadRequest\` where they apply. Both carry one code of the closed list below: \`code\` in the problem,
+\`reason\` in the \`ErrorInfo\`, whose domain is \`sluice\`. Codes are never reused and their meaning does not change.
+
+\`\`\`json
+{
+  "type": "${typeUriOf('REQUEST_INVALID')}",
+  "title": "${FAILURES.REQUEST_INVALID.title}",
+  "status": 400,
+  "code": "REQUEST_INVALID",
+  "detail": "…",
+  "delivery": "not_sent",
+  "errors": [{ "detail": "expected a whole number from -2147483648 to 2147483647", "pointer": "#/items/0/quantity" }]
+}
+\`\`\`
+
+## What became of the command
+
+Every error on a command says so in \`delivery\`:
+
+| \`delivery\` | Means | Retry |
+|---|---|---|
+| \`not_sent\` | no worker will see this command | safe |
+| \`unknown\` | it may have run, or may yet run; follow the operation if there is a link to one | only where running it twice does no harm |
+| \`failed\` | the worker answered with an error | as the error says |
+
+## The list
+`;
+
+const workers = `## Errors of workers
+
+\`COMMAND_FAILED\` carries the gRPC code that the worker gave (\`UNKNOWN\` where it gave none), and answers with this HTTP status:
+
+| gRPC code | HTTP |
+|---|---|`;
+
+export function renderErrors(): string {
+  const rows = Object.entries(FAILURES).map(
+    ([code, kind]) => `| \`${code}\` | ${kind.httpStatus} | \`${kind.grpcCode}\` | ${kind.title}. ${kind.doc} |`,
+  );
+  const codes = Object.entries(HTTP_STATUS_OF_GRPC_CODE).filter(([code]) => code !== 'OK');
+  return [
+    intro,
+    '| Code | HTTP | gRPC | Means |',
+    '|---|---|---|---|',
+    ...rows,
+    '',
+    workers,
+    ...codes.map(([code, status]) => `| \`${code}\` | ${status} |`),
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,57 @@
+/** Config and contract for the commands; what is wrong with both is said together. */
+
+import { contractOptionsOf } from '../config/contract-options.ts';
+import { type Config, ConfigProblems, type LoadedConfig, type LoadOptions, loadConfig } from '../config.ts';
+import { type Contract, loadContract } from '../contract/contract.ts';
+import { ContractProblems, formatProblem, type Problem } from '../contract/problems.ts';
+
+/** All that is wrong, a line each; never empty. */
+export class UsageProblems extends Error {
+  override readonly name = 'UsageProblems';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'));
+    this.problems = problems;
+  }
+}
+
+/** The config; where it is wrong the contract is looked at too, so that one run tells everything. @throws UsageProblems */
+export async function readConfig(options: LoadOptions = {}): Promise<LoadedConfig> {
+  try {
+    return loadConfig(options);
+  } catch (error) {
+    if (!(error instanceof ConfigProblems)) throw error;
+    throw new UsageProblems([...error.problems, ...(await findContractProblems(error.readable))]);
+  }
+}
+
+/** @throws UsageProblems */
+export async function readContract(config: Config): Promise<Contract> {
+  try {
+    return await loadContract(contractOptionsOf(config));
+  } catch (error) {
+    throw asUsageProblems(error);
+  }
+}
+
+/** Problems of a contract as lines for people; any other error as it is. */
+export function asUsageProblems(error: unknown): unknown {
+  return error instanceof ContractProblems ? new UsageProblems(error.problems.map(showProblem)) : error;
+}
+
+async function findContractProblems(config: Config): Promise<readonly string[]> {
+  if (config.contract.sources.length === 0) return [];
+  try {
+    await readContract(config);
+    return [];
+  } catch (error) {
+    return error instanceof UsageProblems ? error.problems : [String(error)];
+  }
+}
+
+/** Policies of the config are named from its root, as in the file. */
+function showProblem(problem: Problem): string {
+  const isPolicy = problem.file === undefined && /^(?:defaults|services|methods)\b/.test(problem.option ?? '');
+  return formatProblem(isPolicy ? { ...problem, option: `contract.policies.${problem.option}` } : problem);
+}

@@ -1,0 +1,233 @@
+/**
+ * Every setting: its default, its bounds, its meaning. The names are those of the `Config`; in the file they are written
+ * in snake_case and without the `Ms` of durations (`leaseMs` is `lease: 8s`), in the environment as the key in capitals
+ * (`http.max_body_bytes` is HTTP_MAX_BODY_BYTES) unless a setting names its own variable. docs/configuration.md is made
+ * from this file.
+ */
+import { z } from 'zod';
+import { bytes, choice, duration, integer, list, path, paths, raw, type TextRule, text, toggle } from './setting.ts';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+const hostRule: TextRule = { pattern: /^[A-Za-z0-9.:_-]{1,253}$/, expects: 'an address or a host name' };
+const brokerRule: TextRule = {
+  pattern: /^(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$/,
+  expects: 'addresses of brokers as host:port',
+};
+const proxyRule: TextRule = {
+  pattern: /^[0-9A-Fa-f:.]{2,45}(?:\/[0-9]{1,3})?$/,
+  expects: 'addresses or CIDR ranges, such as 10.0.0.0/8',
+};
+const topicRule: TextRule = {
+  pattern: /^[A-Za-z0-9._-]{1,200}$/,
+  expects: 'a topic name of letters, digits, dot, dash and underscore',
+};
+const namespaceRule: TextRule = {
+  pattern: /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/,
+  expects: 'at most 64 letters, digits, dots, dashes and underscores',
+};
+const baseUrlRule: TextRule = {
+  pattern: /^https?:\/\/[^\s/?#@]+(?:\/[^\s?#]*)?$/,
+  expects: 'an http or https URL without user, query and fragment',
+};
+const basePathRule: TextRule = {
+  pattern: /^(?:|(?:\/[A-Za-z0-9._~-]+)+)$/,
+  expects: 'a path such as /api, with a slash before and none behind',
+};
+const databaseRule: TextRule = {
+  pattern: /^postgres(?:ql)?:\/\/\S+$/,
+  expects: 'a URL such as postgres://user:password@host:5432/name',
+};
+const anyRule: TextRule = { pattern: /^[^\0]*$/, expects: 'text' };
+
+const port = (byDefault: number, doc: string) => integer(byDefault, [0, 65_535], doc);
+
+/** Filled in by its own defaults where the file says nothing of it. */
+const group = <Shape extends z.ZodRawShape>(shape: Shape) => z.object(shape).prefault({} as never);
+
+export const configSchema = z.object({
+  contract: group({
+    sources: paths('Folders of `.proto` files and compiled descriptor sets (`.binpb`): what is served.', {
+      env: 'SLUICE_CONTRACT',
+    }),
+    unboundMethods: toggle(false, 'Serve methods without an HTTP rule at `POST /{package.Service}/{Method}` too.', {
+      env: 'SLUICE_UNBOUND_METHODS',
+    }),
+    policies: group({
+      defaults: raw('a map of policy options', 'Policy options of every command that says nothing else.'),
+      services: raw(
+        'a map from service names to policy options',
+        'Policy options by service, `orders.v1.Orders`; they win over the contract.',
+      ),
+      methods: raw(
+        'a map from method names to policy options',
+        'Policy options by method, `orders.v1.Orders/CreateOrder`; they win over all else.',
+      ),
+    }),
+  }),
+  auth: choice(['none'], null, 'Who may call. `none`: everybody; without it Sluice binds loopback addresses only.', {
+    env: 'SLUICE_AUTH',
+  }),
+  http: group({
+    host: text('127.0.0.1', hostRule, 'Address that REST callers reach.'),
+    port: port(8080, 'Port for REST callers; 0: any free one.'),
+    publicUrl: text(null, baseUrlRule, 'The base of all links and the source of all commands, as callers see it.', {
+      env: 'PUBLIC_URL',
+    }),
+    basePath: text('', basePathRule, "Path before Sluice's own routes (`/operations`, `/openapi.json`).", {
+      env: 'BASE_PATH',
+    }),
+    trustedProxies: list(proxyRule, 'Proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.', {
+      env: 'TRUSTED_PROXIES',
+    }),
+    maxBodyBytes: bytes(768 * KIB, [KIB, 64 * MIB], 'Longest request body.'),
+    maxUrlBytes: bytes(8 * KIB, [256, 64 * KIB], 'Longest path and query.'),
+    maxHeaderBytes: bytes(16 * KIB, [KIB, 256 * KIB], 'All request headers together.'),
+    maxHeaderCount: integer(100, [8, 1000], 'Request header fields.'),
+    maxJsonDepth: integer(64, [4, 1000], 'How deep JSON of a request may nest.'),
+    maxConnections: integer(10_000, [1, 1_000_000], 'Open connections; more are closed at once.'),
+    keepAliveTimeoutMs: duration('65s', ['1s', '10m'], 'How long an idle connection is kept.'),
+    headersTimeoutMs: duration('10s', ['1s', '10m'], 'How long the head of a request may take to arrive.'),
+    requestTimeoutMs: duration('30s', ['1s', '10m'], 'How long a whole request may take to arrive.'),
+    maxLongPollMs: duration('60s', ['0s', '10m'], 'Longest wait of a caller on the status resource.'),
+    pollAfterMs: duration('1s', ['1s', '1h'], 'The `Retry-After` of operations that are not done.'),
+  }),
+  grpc: group({
+    host: text('127.0.0.1', hostRule, 'Address that gRPC callers reach.'),
+    port: port(50_051, 'Port for gRPC callers; 0: any free one.'),
+    maxMessageBytes: bytes(768 * KIB, [KIB, 64 * MIB], 'Longest request message.'),
+    maxResultBytes: bytes(
+      4 * MIB,
+      [KIB, 64 * MIB],
+      'Longest response message; clients take 4 MiB unless told otherwise.',
+    ),
+    maxMetadataBytes: bytes(16 * KIB, [KIB, 256 * KIB], 'All metadata of a request together.'),
+    maxMetadataEntries: integer(100, [8, 1000], 'Metadata entries of a request.'),
+    maxConnections: integer(10_000, [1, 1_000_000], 'Open connections; more are closed at once.'),
+    maxConcurrentStreams: integer(1000, [1, 100_000], 'Open calls of one connection; more wait at the client.'),
+    keepaliveTimeMs: duration('1m', ['1s', '2h'], 'How often a silent connection is asked for a sign of life.'),
+    keepaliveTimeoutMs: duration('20s', ['1s', '10m'], 'How long that sign may take.'),
+    maxConnectionIdleMs: duration('15m', ['1s', '24h'], 'How long a connection without a call is kept.'),
+    maxConnectionAgeMs: duration(
+      '30m',
+      ['10s', '168h'],
+      'How old a connection grows, so that callers spread over new instances.',
+    ),
+    maxConnectionAgeGraceMs: duration('10m', ['1s', '1h'], 'How long calls of such a connection may go on.'),
+    maxOperationWaitMs: duration('5m', ['0s', '1h'], 'Longest wait of a caller in WaitOperation.'),
+  }),
+  management: group({
+    host: text('127.0.0.1', hostRule, 'Address of health and metrics.'),
+    port: port(8081, 'Port of health and metrics; 0: any free one.'),
+  }),
+  kafka: group({
+    brokers: list(brokerRule, 'Brokers to start from. None: the channel inside the process, for development.'),
+    namespace: text('', namespaceRule, 'Put before all topic and group names, with a dot.'),
+    clientId: text('sluice', topicRule, 'Name under which the brokers know this gateway.'),
+    ssl: group({
+      enabled: toggle(false, 'Speak TLS to the brokers.', { env: 'KAFKA_SSL' }),
+      caFile: path(null, 'Certificate authorities (PEM); by default those of Node.'),
+      certFile: path(null, 'Client certificate (PEM), with `key_file`.'),
+      keyFile: path(null, 'Key of the client certificate (PEM).'),
+    }),
+    sasl: group({
+      mechanism: choice(['plain', 'scram-sha-256', 'scram-sha-512'], null, 'How to authenticate at the brokers.'),
+      username: text(null, anyRule, 'User name at the brokers.'),
+      password: text(null, anyRule, 'Password at the brokers.', { secret: 'whole' }),
+    }),
+    topics: group({
+      replies: text('sluice.replies', topicRule, 'Topic of the replies, before the namespace.'),
+    }),
+    createTopics: toggle(true, 'Create the topics that are missing at start.'),
+    replyPartitions: integer(
+      32,
+      [1, 1024],
+      'Partitions of the reply topic where it is created: at most as many instances.',
+    ),
+    commandTopicPartitions: integer(12, [1, 1024], 'Partitions of command topics that are created.'),
+    replicationFactor: integer(-1, [-1, 9], 'Replicas of topics that are created; -1: as the brokers say.'),
+    publish: group({
+      maxPendingRecords: integer(20_000, [1, 1_000_000], 'Commands that wait for the broker, in records.'),
+      maxPendingBytes: bytes(128 * MIB, [MIB, 4096 * MIB], 'The same, in bytes.'),
+      batchRecords: integer(500, [1, 10_000], 'Records in one request.'),
+      batchBytes: bytes(800_000, [16 * KIB, 16 * MIB], 'Bytes in one request.'),
+      requestTimeoutMs: duration('10s', ['500ms', '5m'], 'How long a broker may take to answer.'),
+      connectTimeoutMs: duration('5s', ['100ms', '1m'], 'How long a connection may take to open.'),
+    }),
+    fetchMaxWaitMs: duration('250ms', ['10ms', '5s'], 'How long a broker holds a fetch without replies.'),
+    fetchMaxBytes: bytes(8 * MIB, [64 * KIB, 256 * MIB], 'Bytes of replies in one fetch.'),
+    sessionTimeoutMs: duration('10s', ['6s', '5m'], 'Without a fetch for three times as long the consumer is rebuilt.'),
+  }),
+  store: group({
+    databaseUrl: text(null, databaseRule, 'PostgreSQL server. None: PGlite inside the process, in `data_dir`.', {
+      env: 'DATABASE_URL',
+      secret: 'url',
+    }),
+    dataDir: path('.sluice', 'Folder of PGlite, locked to one process.', { env: 'DATA_DIR' }),
+    poolSize: integer(8, [1, 200], 'Connections to the server.', { env: 'DATABASE_POOL_SIZE' }),
+    connectTimeoutMs: duration('5s', ['100ms', '1m'], 'How long a connection may take to open.', {
+      env: 'DATABASE_CONNECT_TIMEOUT',
+    }),
+    queryTimeoutMs: duration(
+      '10s',
+      ['100ms', '5m'],
+      'How long a statement may take; then its connection is destroyed.',
+      {
+        env: 'DATABASE_QUERY_TIMEOUT',
+      },
+    ),
+  }),
+  operations: group({
+    maxOpenCalls: integer(10_000, [1, 1_000_000], 'Calls that wait for their reply, in all.'),
+    maxOpenBytes: bytes(256 * MIB, [MIB, 16_384 * MIB], 'Bytes of their requests and held replies.'),
+    maxWaiters: integer(10_000, [1, 1_000_000], 'Callers that wait on recorded operations.'),
+    maxPendingAccepts: integer(5000, [1, 1_000_000], 'Operations that wait for their insert.'),
+    maxPendingSettlements: integer(10_000, [1, 1_000_000], 'Replies that wait to be settled.'),
+    maxResultBytes: bytes(4 * MIB, [KIB, 64 * MIB], 'Longest result of an operation.'),
+    retentionMs: duration('24h', ['24h', '8760h'], 'How long a finished operation is kept.'),
+    listAnonymous: choice(
+      ['auto', 'true', 'false'],
+      'auto',
+      'Whether anonymous callers may list operations; `auto`: where only loopback is bound.',
+    ),
+  }),
+  leases: group({
+    leaseMs: duration('8s', ['2s', '5m'], 'How long an instance owns what it leased; so late a dead one is noticed.'),
+    heartbeatMs: duration('2s', ['200ms', '1m'], 'How often leases are renewed; at most a third of `lease`.'),
+  }),
+  log: group({
+    level: choice(['debug', 'info', 'warn', 'error', 'silent'], 'info', 'The least that is written.'),
+    format: choice(['auto', 'json', 'pretty'], 'auto', '`auto`: readable on a terminal, else JSON lines.'),
+  }),
+  drain: group({
+    delayMs: duration('0s', ['0s', '5m'], 'After SIGTERM, how long calls are still taken while readiness is red.'),
+    timeoutMs: duration('25s', ['0s', '10m'], 'How long open calls may then go on; the rest becomes 202 where it can.'),
+  }),
+});
+
+/**
+ * Keys of features that are to come, by the group that they will stand in. They are refused by name: a file that says
+ * something is never half obeyed.
+ */
+export const reservedKeys: Readonly<Record<string, readonly string[]>> = Object.freeze({
+  '': [
+    'webhooks',
+    'admission',
+    'limits',
+    'breakers',
+    'idempotency',
+    'streams',
+    'chores',
+    'tracing',
+    'console',
+    'schema_registry',
+  ],
+  http: ['tls', 'cors'],
+  grpc: ['tls', 'web'],
+  management: ['tls'],
+  'kafka.topics': ['dead_letters', 'events', 'control'],
+  store: ['listen_url'],
+});
+
+export type ConfigValues = z.output<typeof configSchema>;
