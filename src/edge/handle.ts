@@ -1,7 +1,7 @@
 import type { Command, ContractMessage } from '../contract/command.ts';
 import { failureOfOperation } from '../operations/failures.ts';
 import type { Invocation, Outcome } from '../operations/invocation.ts';
-import type { HeaderText, Operation, OperationResult } from '../operations/operation.ts';
+import { type HeaderText, type Operation, type OperationResult, resultOf } from '../operations/operation.ts';
 import { endsCommand, type Reply } from '../operations/reply.ts';
 import { Failure } from '../runtime/failure.ts';
 import { Only } from '../runtime/only.ts';
@@ -89,9 +89,10 @@ async function toAnswer(command: Command, outcome: Outcome): Promise<Answer> {
 
 /** What the synchronous call of a finished operation answers: also the replay at `/operations/{id}/result`. */
 export function answerOf(command: Command, operation: Operation): Answer {
-  if (operation.result === null) throw failureOfOperation(operation);
-  const message = decode(command, operation.result);
-  const head = headOf(command, operation.result.httpStatus, operation.result.headers, []);
+  const result = resultOf(operation);
+  if (result === null) throw failureOfOperation(operation);
+  const message = decode(command, result);
+  const head = headOf(command, result.httpStatus, result.headers, []);
   return { kind: 'messages', ...head, messages: new Only(message), operationId: operation.id };
 }
 

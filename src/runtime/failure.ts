@@ -3,6 +3,7 @@
  *
  * Every code has an HTTP status (RFC 9110), a gRPC code (google/rpc/code.proto), a title and one sentence for the docs.
  * `test/house-rules.test.ts` holds this list, `docs/errors.md` and the generated OpenAPI together, both ways.
+ * Over 300 lines: it is one list.
  */
 
 /** gRPC status codes by name, as in google/rpc/code.proto. */

@@ -1,0 +1,100 @@
+/** A unary gRPC call as the neutral `Call`. */
+
+import type { Command, ContractMessage } from '../../contract/command.ts';
+import type { WaitPreference } from '../../operations/invocation.ts';
+import { ANONYMOUS, type Operation } from '../../operations/operation.ts';
+import { Failure } from '../../runtime/failure.ts';
+import type { Call } from '../call.ts';
+import type { Exchange } from './exchange.ts';
+
+/** @throws Failure HEADERS_TOO_LARGE, HEADER_INVALID, FEATURE_UNSUPPORTED */
+export function toCall(exchange: Exchange, command: Command): Call {
+  exchange.checkLimits();
+  refusePromises(exchange);
+  return new UnaryCall(exchange, command, readHops(exchange.header('sluice-hops')));
+}
+
+class UnaryCall implements Call {
+  readonly requestId: string;
+  readonly command: Command;
+  readonly principal = ANONYMOUS;
+  readonly requests: AsyncIterable<ContractMessage>;
+  readonly wait: WaitPreference;
+  readonly traceparent: string;
+  readonly tracestate: string | null;
+  readonly hops: number;
+  readonly onRecorded: (operation: Operation) => void;
+  readonly #exchange: Exchange;
+
+  constructor(exchange: Exchange, command: Command, hops: number) {
+    this.#exchange = exchange;
+    this.onRecorded = (operation) => exchange.announce(operation.id);
+    this.requestId = exchange.requestId;
+    this.command = command;
+    this.requests = new DecodedRequest(command, exchange);
+    this.wait = command.returnsOperation ? AT_ONCE : { kind: 'until', atMs: exchange.waitUntilMs };
+    this.traceparent = exchange.trace.traceparent;
+    this.tracestate = exchange.trace.tracestate;
+    this.hops = hops;
+  }
+
+  get signal(): AbortSignal {
+    return this.#exchange.signal;
+  }
+
+  header(name: string): string | null {
+    return this.#exchange.header(name);
+  }
+}
+
+/** A method that returns google.longrunning.Operation. */
+const AT_ONCE: WaitPreference = Object.freeze({ kind: 'none' });
+
+/** The one request of a unary call, decoded and validated when it is pulled. */
+class DecodedRequest implements AsyncIterable<ContractMessage> {
+  readonly #command: Command;
+  readonly #exchange: Exchange;
+
+  constructor(command: Command, exchange: Exchange) {
+    this.#command = command;
+    this.#exchange = exchange;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<ContractMessage> {
+    let done = false;
+    return {
+      next: async () => {
+        if (done) return { done: true, value: undefined };
+        done = true;
+        return { done: false, value: this.#decode() };
+      },
+    };
+  }
+
+  #decode(): ContractMessage {
+    const { codec } = this.#command;
+    const message = codec.requestFromBinary(this.#exchange.requestBytes);
+    codec.validateRequest(message);
+    return message;
+  }
+}
+
+/** Promises that later versions will keep: to ignore one would be to break it. */
+const UNKEPT = ['idempotency-key', 'callback-url'];
+
+function refusePromises(exchange: Exchange): void {
+  for (const header of UNKEPT) {
+    if (exchange.header(header) === null) continue;
+    const detail = `this version does not serve ${header}`;
+    throw new Failure('FEATURE_UNSUPPORTED', detail, { violations: [{ detail, header }] });
+  }
+}
+
+const HOPS = /^\d{1,4}$/;
+
+function readHops(text: string | null): number {
+  if (text === null) return 0;
+  if (HOPS.test(text)) return Number(text);
+  const detail = 'sluice-hops must be a whole number';
+  throw new Failure('HEADER_INVALID', detail, { violations: [{ detail, header: 'sluice-hops' }] });
+}

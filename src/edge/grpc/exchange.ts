@@ -1,0 +1,196 @@
+import { Metadata, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
+import { statusType } from '../../contract/own-messages.ts';
+import type { HeaderText } from '../../operations/operation.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import { Failure, GRPC_CODE } from '../../runtime/failure.ts';
+import { readTrace, type Trace } from '../trace.ts';
+import type { CallLog, FinishedCall } from './call-log.ts';
+import { patienceMs } from './deadline.ts';
+import { checkLimits, type Entries, OPERATION_KEY, operationName, readText, setReplyHeaders } from './metadata.ts';
+import type { GrpcOptions } from './options.ts';
+import { statusOf, troubleOf } from './status.ts';
+
+export type RawCall = ServerUnaryCall<Buffer, Buffer>;
+export type Respond = sendUnaryData<Buffer>;
+
+export interface ExchangeDeps {
+  readonly clock: Clock;
+  readonly callLog: CallLog;
+  readonly requestIds: { next(): string };
+  readonly options: GrpcOptions;
+}
+
+/** What a caller may send as `x-request-id`; anything else is replaced by one of ours. */
+const REQUEST_ID = /^[!-~]{1,128}$/;
+
+/**
+ * One unary call on the wire: its metadata, its deadline, its caller's going away, and exactly one end, which is logged.
+ * Trailing metadata always names the request and the trace.
+ */
+export class Exchange {
+  /** `orders.v1.Orders/CreateOrder`: the label of log and metrics. */
+  readonly name: string;
+  readonly requestId: string;
+  readonly trace: Trace;
+  /** Monotonic; null where the caller set no deadline. */
+  readonly waitUntilMs: number | null;
+  readonly #deps: ExchangeDeps;
+  readonly #raw: RawCall;
+  readonly #respond: Respond;
+  readonly #entries: Entries;
+  readonly #startedMs: number;
+  /** Made when it is first asked for: most of grpc-js's own services never do. */
+  #controller: AbortController | null = null;
+  /** Invariant: set before the answer is handed to grpc-js, which says `cancelled` after every answer too. */
+  #ended = false;
+  #left = false;
+  #announced = false;
+
+  constructor(name: string, raw: RawCall, respond: Respond, deps: ExchangeDeps) {
+    this.name = name;
+    this.#raw = raw;
+    this.#respond = respond;
+    this.#deps = deps;
+    this.#startedMs = deps.clock.monotonicMs();
+    const patience = patienceMs(raw.getDeadline());
+    this.waitUntilMs = patience === null ? null : this.#startedMs + patience;
+    this.#entries = raw.metadata.getMap();
+    const sent = this.header('x-request-id');
+    this.requestId = sent !== null && REQUEST_ID.test(sent) ? sent : deps.requestIds.next();
+    this.trace = readTrace(this.header('traceparent'), this.header('tracestate'));
+    raw.on('cancelled', () => this.#leave());
+  }
+
+  get requestBytes(): Buffer {
+    return this.#raw.request;
+  }
+
+  /** Text metadata by lower-case name. */
+  header(name: string): string | null {
+    return readText(this.#entries, name);
+  }
+
+  /** @throws Failure HEADERS_TOO_LARGE */
+  checkLimits(): void {
+    checkLimits(this.#entries, this.#deps.options);
+  }
+
+  /** Aborts when the caller goes away, not when its deadline passes. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#left) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  /** Names the operation in initial metadata at once: a caller that loses the connection can still follow it. */
+  announce(operationId: string): void {
+    if (this.#ended || this.#announced) return;
+    this.#announced = true;
+    const metadata = new Metadata();
+    metadata.set(OPERATION_KEY, operationName(operationId));
+    this.#raw.sendMetadata(metadata);
+  }
+
+  /** @throws Failure RESULT_TOO_LARGE, and then the call is still open. */
+  succeed(bytes: Buffer, outcome: string, extra: AnswerExtra = NOTHING_EXTRA): void {
+    const { maxResultBytes } = this.#deps.options;
+    if (bytes.length > maxResultBytes) {
+      const detail = `the result has ${bytes.length} bytes, at most ${maxResultBytes}`;
+      throw new Failure('RESULT_TOO_LARGE', detail, { delivery: 'unknown' });
+    }
+    if (this.#ended) return;
+    const trailing = this.#trailing(extra.operationId, extra.trailers);
+    this.#sendHeaders(extra.headers, trailing);
+    this.#end({
+      status: GRPC_CODE.OK,
+      outcome,
+      delivery: null,
+      operationId: extra.operationId,
+      sizeBytes: bytes.length,
+    });
+    this.#respond(null, bytes, trailing);
+  }
+
+  /** @param concernsCommand whether the answer says what became of a command. */
+  refuse(error: unknown, concernsCommand: boolean): void {
+    if (this.#ended) return;
+    const failure = error instanceof Failure ? error : hideDefect(error);
+    if (failure.code === 'INTERNAL')
+      this.#deps.callLog.recordDefect(this.name, this.requestId, failure.cause ?? failure);
+    const { operationId, delivery } = failure;
+    const status = statusOf(troubleOf(failure, this.requestId, concernsCommand));
+    const trailing = this.#trailing(operationId, []);
+    trailing.set('grpc-status-details-bin', statusType.encode(status));
+    const goesOn = failure.code === 'WAIT_EXPIRED' && operationId !== null;
+    this.#end({
+      status: status.code,
+      outcome: goesOn ? 'ACCEPTED' : failure.code,
+      delivery: concernsCommand ? delivery : null,
+      operationId,
+      sizeBytes: 0,
+    });
+    this.#respond({ code: status.code, details: status.message, metadata: trailing });
+  }
+
+  /** Headers of a worker go ahead where initial metadata has not left yet, else behind. */
+  #sendHeaders(headers: HeaderText, trailing: Metadata): void {
+    if (headers.length === 0) return;
+    if (this.#announced) {
+      setReplyHeaders(trailing, headers);
+      return;
+    }
+    const metadata = new Metadata();
+    setReplyHeaders(metadata, headers);
+    this.#raw.sendMetadata(metadata);
+  }
+
+  #trailing(operationId: string | null, trailers: HeaderText): Metadata {
+    const metadata = new Metadata();
+    if (trailers.length > 0) setReplyHeaders(metadata, trailers);
+    metadata.set('x-request-id', this.requestId);
+    metadata.set('traceparent', this.trace.traceparent);
+    if (operationId !== null) metadata.set(OPERATION_KEY, operationName(operationId));
+    return metadata;
+  }
+
+  /**
+   * grpc-js says `cancelled` for a caller that left, for a deadline and after an answer. Past the end of the wait it is
+   * the deadline: the caller's own timer and ours differ by the way between them.
+   */
+  #leave(): void {
+    if (this.#ended) return;
+    if (this.waitUntilMs !== null && this.#deps.clock.monotonicMs() >= this.waitUntilMs) return;
+    this.#left = true;
+    this.#controller?.abort();
+  }
+
+  #end(end: Pick<FinishedCall, 'status' | 'outcome' | 'delivery' | 'operationId' | 'sizeBytes'>): void {
+    this.#ended = true;
+    this.#deps.callLog.record({
+      ...end,
+      ...(this.#left ? LEFT : {}),
+      command: this.name,
+      requestId: this.requestId,
+      durationMs: this.#deps.clock.monotonicMs() - this.#startedMs,
+    });
+  }
+}
+
+/** Whatever the answer was, nobody saw it. */
+const LEFT = Object.freeze({ status: GRPC_CODE.CANCELLED, outcome: 'CALL_CANCELLED' });
+
+export interface AnswerExtra {
+  readonly headers: HeaderText;
+  readonly trailers: HeaderText;
+  readonly operationId: string | null;
+}
+
+export const NOTHING_EXTRA: AnswerExtra = Object.freeze({ headers: [], trailers: [], operationId: null });
+
+/** What a caller may know of a defect: where to look for it. */
+function hideDefect(error: unknown): Failure {
+  return new Failure('INTERNAL', 'a defect in Sluice; its log has the request id and the cause', {
+    delivery: 'unknown',
+    cause: error,
+  });
+}

@@ -1,0 +1,76 @@
+/** Runs a route: opens the exchange, turns what is thrown into a problem, adds what every answer has, writes the log line. */
+
+import type { Clock } from '../../runtime/clock.ts';
+import type { Logger } from '../../runtime/log.ts';
+import type { Metrics } from '../../runtime/metrics.ts';
+import { readTrace } from '../trace.ts';
+import { CallLog } from './call-log.ts';
+import type { Exchange, RestAnswer } from './exchange.ts';
+import type { Incoming } from './incoming.ts';
+import type { Links } from './links.ts';
+import { answerProblem, toFailure } from './problem.ts';
+
+export interface ResponderOptions {
+  readonly links: Links;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly requestIds: { next(): string };
+  readonly isDraining: () => boolean;
+}
+
+const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
+
+export class Responder {
+  readonly #options: ResponderOptions;
+  readonly #log: CallLog;
+
+  constructor(options: ResponderOptions) {
+    this.#options = options;
+    this.#log = new CallLog(options.logger, options.metrics, options.clock);
+  }
+
+  open(incoming: Incoming): Exchange {
+    const { clock, requestIds } = this.#options;
+    const requestId = incoming.header('x-request-id');
+    return {
+      incoming,
+      requestId: requestId !== null && REQUEST_ID.test(requestId) ? requestId : requestIds.next(),
+      trace: readTrace(incoming.header('traceparent'), incoming.header('tracestate')),
+      startedMs: clock.monotonicMs(),
+      route: 'none',
+      command: null,
+    };
+  }
+
+  /** Never rejects. */
+  async run(exchange: Exchange, route: (exchange: Exchange) => RestAnswer | Promise<RestAnswer>): Promise<RestAnswer> {
+    try {
+      return this.#finish(exchange, await route(exchange));
+    } catch (error) {
+      return this.fail(exchange, error);
+    }
+  }
+
+  /** The problem that an error is to the caller. */
+  fail(exchange: Exchange, error: unknown): RestAnswer {
+    const failure = toFailure(error);
+    if (failure.code === 'INTERNAL') this.#log.recordDefect(exchange, failure.cause ?? failure);
+    const linkOf = (id: string) => this.#options.links.ofOperation(exchange.incoming, id).self;
+    const concernsCommand = exchange.command !== null;
+    const answer = answerProblem(failure, { requestId: exchange.requestId, linkOf, concernsCommand });
+    if (concernsCommand) answer.headers['vary'] = 'Prefer';
+    return this.#finish(exchange, answer);
+  }
+
+  #finish(exchange: Exchange, answer: RestAnswer): RestAnswer {
+    const { body, headers } = answer;
+    const sizeBytes = body === null ? 0 : Buffer.byteLength(body);
+    headers['x-request-id'] = exchange.requestId;
+    headers['traceparent'] = exchange.trace.traceparent;
+    if (body !== null) headers['content-length'] = String(sizeBytes);
+    if (this.#options.isDraining()) headers['connection'] = 'close';
+    this.#log.record(exchange, answer, exchange.incoming.method === 'HEAD' ? 0 : sizeBytes);
+    return answer;
+  }
+}
