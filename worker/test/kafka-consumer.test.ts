@@ -1,0 +1,194 @@
+// What kafkajs does when things go wrong, played by a stand-in: crashes, rejoins and silence.
+import type { EachBatchPayload, Kafka } from 'kafkajs';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { KafkaConsumer } from '../src/kafka-consumer.ts';
+import { silentLogger } from '../src/log.ts';
+import type { IncomingRecord, TopicPartition } from '../src/transport.ts';
+import { ManualClock, turn } from './support/manual-clock.ts';
+
+class StandIn {
+  readonly listeners = new Map<string, (event: { payload: unknown }) => void>();
+  readonly seeks: string[] = [];
+  readonly paused: unknown[] = [];
+  readonly commits: unknown[] = [];
+  disconnected = false;
+  eachBatch: (payload: EachBatchPayload) => Promise<void> = async () => {};
+
+  on(name: string, listener: (event: { payload: unknown }) => void) {
+    this.listeners.set(name, listener);
+  }
+  async connect() {}
+  async subscribe() {}
+  async disconnect() {
+    this.disconnected = true;
+  }
+  async run(options: { eachBatch: StandIn['eachBatch'] }) {
+    this.eachBatch = options.eachBatch;
+    this.join('member-1', [0, 1]);
+  }
+  seek(position: { partition: number; offset: string }) {
+    this.seeks.push(`${position.partition}@${position.offset}`);
+  }
+  pause(topics: unknown[]) {
+    this.paused.push(...topics);
+  }
+  resume() {}
+
+  join(memberId: string, partitions: number[]) {
+    this.listeners.get('consumer.group_join')?.({ payload: { memberId, memberAssignment: { t: partitions } } });
+  }
+  crash(restart: boolean) {
+    this.listeners.get('consumer.crash')?.({ payload: { error: new Error('crashed'), restart } });
+  }
+  async deliver(partition: number, offset: number, lastOffset = offset) {
+    const message = { offset: String(offset), timestamp: '0', key: null, value: null, headers: {} };
+    const batch = { topic: 't', partition, messages: [message], lastOffset: () => String(lastOffset) };
+    const commitOffsetsIfNecessary = async (offsets: unknown) => void this.commits.push(offsets);
+    await this.eachBatch({ batch, isStale: () => false, commitOffsetsIfNecessary } as unknown as EachBatchPayload);
+  }
+}
+
+let made: StandIn[];
+let clock: ManualClock;
+let records: IncomingRecord[];
+let revoked: TopicPartition[];
+let consumer: KafkaConsumer;
+
+function create(only?: { topic: string; partition: number; offset: bigint }[]): KafkaConsumer {
+  const kafka = {
+    consumer() {
+      const standIn = new StandIn();
+      made.push(standIn);
+      return standIn;
+    },
+  } as unknown as Kafka;
+  return new KafkaConsumer({
+    kafka,
+    topics: ['t'],
+    group: 'g',
+    onRecords: (batch) => void records.push(...batch),
+    onRevoked: (partitions) => void revoked.push(...partitions),
+    ...(only && { only }),
+    sessionTimeoutMs: 6_000,
+    maxWaitMs: 100,
+    maxFetchBytes: 1_000,
+    joinTimeoutMs: 1_000,
+    clock,
+    logger: silentLogger,
+  });
+}
+
+beforeEach(() => {
+  made = [];
+  records = [];
+  revoked = [];
+  clock = new ManualClock();
+});
+
+afterEach(async () => {
+  await consumer.close();
+  expect(clock.pendingTimers).toBe(0);
+});
+
+describe('a consumer of commands', () => {
+  test('after a rejoin goes on where it was, not at what was last committed', async () => {
+    consumer = create();
+    await consumer.start();
+    await made[0]?.deliver(0, 7);
+    await made[0]?.deliver(1, 3, 5);
+    made[0]?.join('member-1', [0, 1]);
+    // The position passes what kafkajs filters out at a batch's end: markers of transactions.
+    expect(made[0]?.seeks).toEqual(['0@8', '1@6']);
+    expect(revoked).toEqual([]);
+  });
+
+  test('reports a partition that was given to another member, and commits it no more', async () => {
+    consumer = create();
+    await consumer.start();
+    await made[0]?.deliver(0, 7);
+    await made[0]?.deliver(1, 3);
+    made[0]?.join('member-1', [1]);
+    expect(revoked).toMatchObject([{ topic: 't', partition: 0 }]);
+    await consumer.commit([
+      { topic: 't', partition: 0, offset: 8n },
+      { topic: 't', partition: 1, offset: 4n },
+    ]);
+    expect(made[0]?.commits).toEqual([{ topics: [{ topic: 't', partitions: [{ partition: 1, offset: '4' }] }] }]);
+  });
+
+  test('as a new member keeps no position: somebody else may have owned the partition in between', async () => {
+    consumer = create();
+    await consumer.start();
+    await made[0]?.deliver(0, 7);
+    made[0]?.join('member-2', [0, 1]);
+    expect(revoked).toMatchObject([{ topic: 't', partition: 0 }]);
+    expect(made[0]?.seeks).toEqual([]);
+  });
+
+  test('is built anew after a crash that kafkajs does not come back from', async () => {
+    consumer = create();
+    await consumer.start();
+    await made[0]?.deliver(0, 7);
+    made[0]?.crash(false);
+    expect(revoked).toMatchObject([{ topic: 't', partition: 0 }]);
+    await turn();
+    await clock.advance(200);
+    expect(made[0]?.disconnected).toBe(true);
+    expect(made).toHaveLength(2);
+    await made[1]?.deliver(0, 8);
+    expect(records.map((record) => record.offset)).toEqual([7n, 8n]);
+  });
+
+  test('is left to kafkajs after a crash that it restarts from', async () => {
+    consumer = create();
+    await consumer.start();
+    made[0]?.crash(true);
+    await clock.advance(5_000);
+    expect(made).toHaveLength(1);
+  });
+
+  test('is built anew when nothing was fetched for three sessions', async () => {
+    consumer = create();
+    await consumer.start();
+    await clock.advance(18_000);
+    expect(made).toHaveLength(1);
+    await clock.advance(6_300);
+    expect(made).toHaveLength(2);
+  });
+
+  test('stays paused over a rejoin', async () => {
+    consumer = create();
+    await consumer.start();
+    consumer.pause();
+    made[0]?.join('member-1', [0, 1]);
+    expect(made[0]?.paused).toEqual([{ topic: 't' }, { topic: 't' }]);
+  });
+
+  test('closed while it is rebuilt ends at once', async () => {
+    consumer = create();
+    await consumer.start();
+    made[0]?.crash(false);
+    await turn();
+    await consumer.close();
+    expect(made).toHaveLength(1);
+  });
+});
+
+describe('a consumer of replies', () => {
+  test('reads its own partition alone, from the end as it was before the join', async () => {
+    consumer = create([{ topic: 't', partition: 1, offset: 40n }]);
+    await consumer.start();
+    expect(made[0]?.seeks).toEqual(['1@40']);
+    expect(made[0]?.paused).toEqual([{ topic: 't', partitions: [0] }]);
+  });
+
+  test('loses nothing by a crash: its position is its own, whatever the group says', async () => {
+    consumer = create([{ topic: 't', partition: 1, offset: 40n }]);
+    await consumer.start();
+    await made[0]?.deliver(1, 41);
+    made[0]?.crash(false);
+    await turn();
+    await clock.advance(200);
+    expect(made[1]?.seeks).toEqual(['1@42']);
+  });
+});
