@@ -109,7 +109,9 @@ async function startEchoWorker(target: Target, place: TargetPlace, folder: strin
 }
 
 async function startGateway(target: Target, place: TargetPlace, folder: string): Promise<SupervisedProcess> {
-  const gateway = await startNode(target.args, target.env(place), join(folder, 'gateway.log'));
+  // For a profiler: `BENCH_NODE_ARGS='--import=/tmp/profile.mjs' npm run bench`.
+  const nodeArgs = (process.env['BENCH_NODE_ARGS'] ?? '').split(' ').filter((arg) => arg !== '');
+  const gateway = await startNode([...nodeArgs, ...target.args], target.env(place), join(folder, 'gateway.log'));
   const check = () => assertAlive(target.name, gateway);
   const url = target.readyUrl?.(place);
   const port = target.kind === 'rest' ? place.httpPort : place.grpcPort;

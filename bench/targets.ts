@@ -55,7 +55,7 @@ function floor(name: string, kind: Target['kind'], file: string): Target {
 }
 
 function sluice(name: string, kind: Target['kind'], judgedBy: string): Target {
-  const main = path('../src/main.ts');
+  const main = path('../bin/sluice.js');
   return {
     name,
     kind,
@@ -75,7 +75,7 @@ function sluice(name: string, kind: Target['kind'], judgedBy: string): Target {
     commandTopic,
     readyUrl: ({ managementPort }) => `http://127.0.0.1:${managementPort}/health/ready`,
     needsDatabase: true,
-    ...(!existsSync(main) && { skip: 'src/main.ts does not exist' }),
+    ...(!existsSync(main) && { skip: 'bin/sluice.js does not exist' }),
   };
 }
 

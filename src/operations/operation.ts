@@ -42,6 +42,8 @@ export interface OperationResult {
   readonly headers: HeaderText;
 }
 
+const EMPTY_RESULT: OperationResult = Object.freeze({ value: null, contentType: null, httpStatus: null, headers: [] });
+
 /** What a failed, cancelled or expired operation answers with. */
 export interface OperationError {
   readonly code: FailureCode;
@@ -72,4 +74,9 @@ export interface Operation {
   readonly progress: Progress | null;
   readonly result: OperationResult | null;
   readonly error: OperationError | null;
+}
+
+/** Null where the operation did not succeed. A one-way command succeeds at the broker's ack, with an empty result. */
+export function resultOf(operation: Operation): OperationResult | null {
+  return operation.result ?? (operation.state === 'succeeded' ? EMPTY_RESULT : null);
 }

@@ -1,0 +1,176 @@
+/** A gateway from its config to its last answer: starts what `wiring.ts` joins, and stops it in reverse. */
+import { randomBytes } from 'node:crypto';
+import type { Channel } from './channel/channel.ts';
+import type { MemoryBroker } from './channel/memory-broker.ts';
+import { contractOptionsOf } from './config/contract-options.ts';
+import type { Config } from './config.ts';
+import { type Contract, loadContract } from './contract/contract.ts';
+import { createOpenapi } from './contract/openapi.ts';
+import { createGrpcServer, type GrpcServer } from './edge/grpc/server.ts';
+import { createHandle } from './edge/handle.ts';
+import { createManagementServer, type ManagementServer } from './edge/management.ts';
+import { createRestServer, type RestServer } from './edge/rest/server.ts';
+import { pause } from './runtime/backoff.ts';
+import { type Clock, systemClock } from './runtime/clock.ts';
+import { IdSource } from './runtime/ids.ts';
+import type { Logger } from './runtime/log.ts';
+import { createMetrics, type Metrics } from './runtime/metrics.ts';
+import type { Store } from './store/store.ts';
+import { type Core, openStack, type Stack, type Tools, wireCore } from './wiring.ts';
+
+/** Gateways that one call may cross; past it a worker is calling itself. */
+const MAX_HOPS = 8;
+/** After the drain's bound: for promotions to commit and answers to leave. */
+const LAST_ANSWERS_MS = 5000;
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** Why not: what is this instance's own fault. */
+  readonly reasons: readonly string[];
+  /** Outages that others share: what can still be served is. */
+  readonly degraded: readonly string[];
+}
+
+export interface Gateway {
+  readonly contract: Contract;
+  readonly ports: { readonly http: number; readonly grpc: number; readonly management: number };
+  /** The channel inside the process, for workers that run beside the gateway; null with Kafka. */
+  readonly broker: MemoryBroker | null;
+  readiness(): Readiness;
+  /** Red, wait, refuse, let calls finish up to a bound, turn the rest into promises, close in reverse order. */
+  drain(): Promise<void>;
+}
+
+export interface GatewayParts {
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  readonly metrics?: Metrics;
+  readonly pgliteImageFile?: string;
+  /** Tests put gates around the real thing. */
+  readonly wrapStore?: (store: Store) => Store;
+  readonly wrapChannel?: (channel: Channel) => Channel;
+}
+
+/** Throws `ContractProblems`, `ChannelSetupError`, `StoreError`, or what listening on a port that is taken throws. */
+export async function startGateway(config: Config, parts: GatewayParts): Promise<Gateway> {
+  const tools: Tools = { ...parts, clock: parts.clock ?? systemClock, metrics: parts.metrics ?? createMetrics() };
+  const bootId = randomBytes(8).toString('hex');
+  const contract = await loadContract(contractOptionsOf(config));
+  const opened = await openStack(config, bootId, contract, tools);
+  const store = parts.wrapStore?.(opened.store) ?? opened.store;
+  const channel = parts.wrapChannel?.(opened.channel) ?? opened.channel;
+  const stack = { ...opened, store, channel };
+  const core = wireCore(config, { bootId, store, channel, ...tools });
+  const gateway = new RunningGateway({ config, contract, stack, core, tools });
+  await gateway.start();
+  return gateway;
+}
+
+interface Made {
+  readonly config: Config;
+  readonly contract: Contract;
+  readonly stack: Stack;
+  readonly core: Core;
+  readonly tools: Tools;
+}
+
+class RunningGateway implements Gateway {
+  readonly contract: Contract;
+  readonly broker: MemoryBroker | null;
+  readonly ports = { http: 0, grpc: 0, management: 0 };
+  readonly #made: Made;
+  readonly #rest: RestServer;
+  readonly #grpc: GrpcServer;
+  readonly #management: ManagementServer;
+  #phase: 'starting' | 'serving' | 'draining' = 'starting';
+  #drained: Promise<void> | null = null;
+
+  constructor(made: Made) {
+    this.#made = made;
+    this.contract = made.contract;
+    this.broker = made.stack.broker;
+    const { config, contract, core, tools } = made;
+    const handle = createHandle((invocation) => core.operations.invoke(invocation), { maxHops: MAX_HOPS });
+    const requestIds = new IdSource(() => tools.clock.wallMs());
+    const deps = { contract, handle, operations: core.resource, requestIds, ...tools };
+    const openapi = createOpenapi(contract, { basePath: config.http.basePath, publicUrl: config.http.publicUrl });
+    this.#rest = createRestServer(config.http, { ...deps, openapi: () => openapi });
+    this.#grpc = createGrpcServer(config.grpc, deps);
+    this.#management = createManagementServer(config.management, {
+      readiness: () => this.readiness(),
+      metrics: tools.metrics,
+    });
+  }
+
+  /** Management first, so that a start that waits for its database can be watched; the edges last. */
+  async start(): Promise<void> {
+    const { channel } = this.#made.stack;
+    const { core, contract } = this.#made;
+    try {
+      this.ports.management = (await this.#management.listen()).port;
+      await channel.ensureTopics([...new Set([...contract.commands.values()].map(({ policy }) => policy.topic))]);
+      await channel.replies.start((batch) => core.loop.onBatch(batch));
+      core.leases.start();
+      this.ports.http = (await this.#rest.listen()).port;
+      this.ports.grpc = (await this.#grpc.listen()).port;
+      this.#phase = 'serving';
+      this.#grpc.setServing(true);
+    } catch (error) {
+      await this.#close();
+      throw error;
+    }
+  }
+
+  readiness(): Readiness {
+    const { core, stack } = this.#made;
+    const phase = this.#phase === 'serving' ? null : `the gateway is ${this.#phase}`;
+    const reasons = [phase, core.leases.trouble(), stack.channel.replies.trouble()];
+    const degraded = [stack.channel.degraded(), stack.store.degraded()];
+    const told = (list: readonly (string | null)[]) => list.filter((reason) => reason !== null);
+    return { ready: told(reasons).length === 0, reasons: told(reasons), degraded: told(degraded) };
+  }
+
+  drain(): Promise<void> {
+    this.#drained ??= this.#drain();
+    return this.#drained;
+  }
+
+  async #drain(): Promise<void> {
+    const { config, core, tools } = this.#made;
+    this.#phase = 'draining';
+    this.#grpc.setServing(false);
+    tools.logger.info({ delayMs: config.drain.delayMs, timeoutMs: config.drain.timeoutMs }, 'draining');
+    const never = new AbortController().signal;
+    await pause(tools.clock, config.drain.delayMs, never);
+    this.#rest.beginDrain();
+    this.#grpc.beginDrain();
+    const bounds = config.drain.timeoutMs + LAST_ANSWERS_MS;
+    const closed = Promise.all([this.#rest.close(bounds), this.#grpc.close(bounds)]);
+    const patience = new AbortController();
+    await Promise.race([closed, pause(tools.clock, config.drain.timeoutMs, patience.signal)]);
+    patience.abort();
+    // Whoever still waits gets a promise where the command allows one.
+    core.calls.expireAll();
+    core.waiters.stop();
+    await closed;
+    await this.#close();
+    tools.logger.info({}, 'stopped');
+  }
+
+  /** In reverse order of the path; each step is bounded by itself. */
+  async #close(): Promise<void> {
+    const { core, stack } = this.#made;
+    await Promise.all([this.#rest.close(0), this.#grpc.close(0)]);
+    core.waiters.stop();
+    await core.recorder.stop();
+    await core.dispatcher.stop();
+    await core.changes.stop();
+    await stack.channel.replies.stop();
+    await core.settler.stop();
+    await core.leases.stop();
+    await stack.channel.stop();
+    stack.broker?.close();
+    await stack.store.close();
+    await this.#management.close();
+  }
+}
