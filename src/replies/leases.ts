@@ -25,17 +25,14 @@ export interface LeaseDeps {
 /**
  * Which reply partitions this instance reads for settlement: a home, stamped on its commands, and its fair share of the
  * others, so that every partition always has a reader. The lease rows decide; Kafka's groups protect nothing here.
- *
- * Local validity is counted on the monotonic clock from the start of the last heartbeat that succeeded.
  */
 export class ReplyLeases implements HomeLease {
   readonly #options: LeaseOptions;
   readonly #deps: LeaseDeps;
   readonly #stop = new AbortController();
-  #validUntilMs = Number.NEGATIVE_INFINITY;
   #home: LeaseProof | null = null;
   #clockOffsetMs = 0;
-  #trouble: string | null = 'no reply partition is leased yet';
+  #trouble = 'no reply partition is leased yet';
   #run: Promise<void> = Promise.resolve();
   #wakeUp = new AbortController();
 
@@ -44,8 +41,12 @@ export class ReplyLeases implements HomeLease {
     this.#deps = deps;
   }
 
+  /**
+   * Also past the local validity of the lease: while the database is away nobody can take it, and unrecorded calls go on
+   * without it. Whoever writes shows the fence, and is refused where the lease is gone.
+   */
   home(): LeaseProof | null {
-    return this.#deps.clock.monotonicMs() < this.#validUntilMs ? this.#home : null;
+    return this.#home;
   }
 
   /** Database time minus this machine's, as the last heartbeat measured it. */
@@ -55,8 +56,7 @@ export class ReplyLeases implements HomeLease {
 
   /** Null while this instance has a home; else why not. */
   trouble(): string | null {
-    if (this.home() !== null) return null;
-    return this.#trouble ?? 'the lease of the home reply partition has run out';
+    return this.#home === null ? this.#trouble : null;
   }
 
   /** Goes on in the background until `stop`: neither Kafka nor the database has to be there yet. */
@@ -117,23 +117,23 @@ export class ReplyLeases implements HomeLease {
   }
 
   async #beat(): Promise<void> {
-    const { store, source, clock, loop } = this.#deps;
+    const { store, source, loop } = this.#deps;
     const { bootId, leaseMs } = this.#options;
-    const startedAtMs = clock.monotonicMs();
     const progress = this.#collectProgress();
     let result: HeartbeatResult;
     try {
       result = await store.heartbeat({ topic: source.topic, bootId, leaseMs, progress });
     } catch (error) {
       for (const { partition } of progress) loop.cursor(partition)?.completeProgress(null);
+      loop.settleWaiting();
       throw error;
     }
-    this.#validUntilMs = startedAtMs + leaseMs;
     this.#clockOffsetMs = result.clockOffsetMs;
     for (const { partition, nextOffset } of progress) {
       loop.cursor(partition)?.completeProgress(result.moved.includes(partition) ? nextOffset : null);
     }
     this.#reconcile(result.leases);
+    loop.settleWaiting();
     await this.#claim(result);
   }
 
@@ -195,7 +195,6 @@ export class ReplyLeases implements HomeLease {
       const lease = await this.#take(partition, true);
       if (lease === null) continue;
       this.#home = { partition: lease.partition, fence: lease.fence };
-      this.#trouble = null;
       this.#deps.logger.info({ partition: lease.partition }, 'home reply partition leased');
       return;
     }

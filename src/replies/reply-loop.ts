@@ -59,6 +59,11 @@ export class ReplyLoop implements HeldReplies {
     return this.#cursors.values();
   }
 
+  /** Replies that came while the heartbeat was the writer of their partition found it busy: nobody else settles them. */
+  settleWaiting(): void {
+    for (const cursor of this.#cursors.values()) this.#settler.kick(cursor);
+  }
+
   onBatch(batch: ReplyBatch): Promise<void> | undefined {
     const cursor = this.#cursors.get(batch.partition);
     for (const reply of batch.replies) this.#route({ kind: 'reply', reply }, reply.correlation, cursor);

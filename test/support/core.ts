@@ -75,9 +75,9 @@ export interface TestCore extends Core {
 let cores = 0;
 
 /** The real core over the real store, with time and channel in the test's hands. */
-export async function startCore(store: Store): Promise<TestCore> {
+export async function startCore(store: Store, topic = 'replies'): Promise<TestCore> {
   const clock = new FakeClock();
-  const channel = new HandDrivenChannel('replies');
+  const channel = new HandDrivenChannel(topic);
   cores += 1;
   const core = wireCore(makeConfig(), {
     bootId: `boot${cores}`,

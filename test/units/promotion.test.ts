@@ -1,12 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createFold } from '../../src/operations/fold.ts';
 import type { Outcome } from '../../src/operations/invocation.ts';
 import { LeaseLostError, type LeaseProof, type NewOperation, StoreError } from '../../src/operations/ports.ts';
-import { systemClock } from '../../src/runtime/clock.ts';
 import { Failure } from '../../src/runtime/failure.ts';
-import { silentLogger } from '../../src/runtime/log.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
 import { anInvocation, startCore, type TestCore } from '../support/core.ts';
+import { TEST_STORE_CONFIG, testStoreDeps } from '../support/store-parts.ts';
 
 type InsertFate = 'commits' | 'loses its lease' | 'never reaches the database' | 'commits without a word';
 
@@ -54,18 +52,7 @@ describe('promotion, in every ordering of ack, reply, end of the wait and insert
   let gated: GatedStore;
 
   beforeAll(async () => {
-    const fold = createFold({ retentionMs: 86_400_000, checkResult: () => null });
-    const config = {
-      databaseUrl: null,
-      dataDir: ':memory:',
-      poolSize: 1,
-      connectTimeoutMs: 5000,
-      queryTimeoutMs: 10_000,
-    };
-    store = await createStore(
-      { ...config, maxWaitingQueries: 1000, replyTopic: 'replies' },
-      { fold, clock: systemClock, logger: silentLogger },
-    );
+    store = await createStore({ ...TEST_STORE_CONFIG, replyTopic: 'replies' }, testStoreDeps);
   });
   afterAll(() => store.close());
 
