@@ -4,7 +4,7 @@ import { cpus } from 'node:os';
 import type { Measurement } from './measure.ts';
 import type { Target } from './targets.ts';
 
-export function findMedian(numbers: number[]): number {
+function findMedian(numbers: number[]): number {
   const sorted = [...numbers].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;

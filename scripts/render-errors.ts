@@ -23,13 +23,18 @@ and \`RetryInfo\` or \`BadRequest\` where they apply. Both carry one code of the
 
 ## What became of the command
 
-Every error on a command says so in \`delivery\`:
+\`delivery\` speaks of the request that is answered. Every error on a command has it:
 
 | \`delivery\` | Means | Retry |
 |---|---|---|
 | \`not_sent\` | no worker will see this command | safe |
 | \`unknown\` | it may have run, or may yet run; follow the operation if there is a link to one | only where running it twice does no harm |
 | \`failed\` | the worker answered with an error | as the error says |
+
+A request to Sluice's own routes (\`/operations/…\`) that is refused for what it is has sent nothing: \`not_sent\`. Over REST
+that includes an id that is not known. Where the answer says nothing of the operation's command, \`delivery\` is absent: on
+\`OPERATION_GONE\`, on a 5xx of the status resource that names no operation, and over gRPC on all of
+\`google.longrunning.Operations\`.
 
 ## The list
 `;

@@ -48,6 +48,7 @@ const HOMES: Readonly<Record<string, RegExp>> = {
   hono: /^src\/edge\/rest\//,
   kafkajs: /^src\/channel\/kafka[^/]*$/,
   pg: /^src\/store\//,
+  'pino-pretty': /^src\/runtime\/log\.ts$/,
   pino: /^src\/runtime\/log\.ts$/,
   'prom-client': /^src\/runtime\/metrics\.ts$/,
   yaml: /^src\/config(?:\.ts|\/.*)$/,
@@ -177,6 +178,14 @@ describe('documents', () => {
     expect(documented.sort()).toEqual(codes);
     const openapi = JSON.parse(readText('openapi/orders.json'));
     expect([...openapi.components.schemas['sluice.Problem'].properties.code.enum].sort()).toEqual(codes);
+  });
+
+  it('list all metrics that there are, and no others', () => {
+    const inCode = gatewaySources.flatMap((path) => [...readText(path).matchAll(/'(sluice_[a-z_]+)'/g)]);
+    const listed = readText('docs/http.md').matchAll(/^\| `(sluice_[a-z_]+)` \|/gm);
+    const names = inCode.map((match) => match[1]).sort();
+    expect(names).toContain('sluice_calls_total');
+    expect([...listed].map((match) => match[1]).sort()).toEqual(names);
   });
 
   it('name only error codes that there are', () => {

@@ -30,9 +30,8 @@ export const RESPONSE_HEADER_PREFIX = 'sluice-header-';
 export const RESPONSE_TRAILER_PREFIX = 'sluice-trailer-';
 export const RUN = 'sluice-run';
 export const SEQUENCE = 'sluice-seq';
-/** As NestJS writes them: what was thrown, and that nothing more comes. */
+/** As NestJS writes it: what was thrown. */
 export const NEST_ERROR = 'kafka_nest-err';
-export const NEST_DISPOSED = 'kafka_nest-is-disposed';
 
 const OWN_PREFIXES = ['ce_', 'sluice-', 'kafka_'];
 

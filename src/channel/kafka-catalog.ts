@@ -4,7 +4,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { isTopicNotAuthorized, isUnknownTopic } from './kafka-errors.ts';
 
 /** Kafka's default of `max.message.bytes`. */
-export const DEFAULT_MAX_MESSAGE_BYTES = 1_048_588;
+const DEFAULT_MAX_MESSAGE_BYTES = 1_048_588;
 /** Partitions may be added to a topic while we run. */
 const REFRESH_MS = 60_000;
 

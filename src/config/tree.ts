@@ -25,7 +25,7 @@ export function isGroup(node: Group | Setting): node is Group {
 }
 
 /** `maxBodyBytes` is `max_body_bytes`, `leaseMs` is `lease`: a duration carries its unit in the value. */
-export function fileNameOf(property: string): string {
+function fileNameOf(property: string): string {
   return property.replace(/Ms$/, '').replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 

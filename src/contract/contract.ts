@@ -74,7 +74,7 @@ export interface Contract {
   readonly registry: FileRegistry;
 }
 
-export const OWN_ROUTES: readonly string[] = Object.freeze(['/operations', '/webhooks', '/docs', '/openapi.json']);
+const OWN_ROUTES: readonly string[] = Object.freeze(['/operations', '/webhooks', '/docs', '/openapi.json']);
 
 /** Services that Sluice itself serves, or that are its own definitions. */
 const NOT_COMMANDS = /^(?:google\.longrunning\.Operations|grpc\.health\..+|grpc\.reflection\..+|sluice\.v1\..+)$/;

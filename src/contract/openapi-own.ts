@@ -255,7 +255,7 @@ const schemas: Record<string, Schema> = {
         type: 'string',
         enum: ['not_sent', 'unknown', 'failed'],
         description:
-          'What became of the command. `not_sent`: no worker will see it, a retry is safe. `unknown`: it may have run or may yet run. `failed`: the worker answered with an error.',
+          'What became of the command of this request. `not_sent`: no worker will see it, a retry is safe. `unknown`: it may have run or may yet run. `failed`: the worker answered with an error. Absent where a request about an operation fails for a reason that says nothing of its command.',
       },
       errors: { type: 'array', items: ref('schemas', 'sluice.Violation') },
       workerError: {

@@ -27,7 +27,7 @@ export class DescriptorSource {
       if (type.kind === 'message')
         for (const field of type.fields) this.#symbols.set(`${type.typeName}.${field.name}`, type.file);
       if (type.kind === 'enum') {
-        for (const value of type.values) this.#symbols.set(`${type.typeName}.${value.name}`, type.file);
+        for (const value of type.values) this.#symbols.set(scopeOf(type.typeName) + value.name, type.file);
       }
       if (type.kind === 'extension') {
         const numbers = this.#extensions.get(type.extendee.typeName) ?? new Map<number, DescFile>();
@@ -56,21 +56,6 @@ export class DescriptorSource {
     return this.#symbols.has(typeName) ? [] : null;
   }
 
-  /** The file and all that it imports, directly or not, each once, imports first. */
-  withImports(file: DescriptorFile): DescriptorFile[] {
-    const found = new Map<string, DescriptorFile>();
-    const visit = (each: DescriptorFile): void => {
-      if (found.has(each.name)) return;
-      for (const name of each.imports) {
-        const imported = this.fileByName(name);
-        if (imported && !found.has(name)) visit(imported);
-      }
-      found.set(each.name, each);
-    };
-    visit(file);
-    return [...found.values()];
-  }
-
   #serialize(file: DescFile | undefined): DescriptorFile | null {
     if (!file) return null;
     const { name } = file.proto;
@@ -82,4 +67,9 @@ export class DescriptorSource {
     this.#serialized.set(name, serialized);
     return serialized;
   }
+}
+
+/** The dot included. Values of an enum stand beside it, not in it: they have the scope of their enum (as in C++). */
+function scopeOf(typeName: string): string {
+  return typeName.slice(0, typeName.lastIndexOf('.') + 1);
 }

@@ -32,7 +32,7 @@ export function readTrace(traceparent: string | null, tracestate: string | null)
 }
 
 /** @returns the same as version 00; null where the text is no valid traceparent. */
-export function parseTraceparent(text: string): string | null {
+function parseTraceparent(text: string): string | null {
   const match = TRACEPARENT.exec(text);
   if (!match) return null;
   const [, version, ids = '', more] = match;
@@ -42,7 +42,7 @@ export function parseTraceparent(text: string): string | null {
 }
 
 /** A new trace, sampled. Random bytes come from a pool: one system call for many traces. */
-export function makeTraceparent(): string {
+function makeTraceparent(): string {
   if (poolOffset === pool.length) {
     randomFillSync(pool);
     poolOffset = 0;

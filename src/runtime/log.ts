@@ -1,4 +1,5 @@
-import { destination, type Logger as PinoLogger, pino, transport } from 'pino';
+import { destination, type Logger as PinoLogger, pino } from 'pino';
+import pretty from 'pino-pretty';
 
 /** Structured log. One wide line per unit of work: fields first, then what happened. */
 export interface Logger {
@@ -30,8 +31,9 @@ const LINE_FORM = {
 /** JSON lines on standard output, or readable ones where `pretty`. Buffered: a line a call costs no system call each. */
 export function createLog(options: { readonly level: LogLevel; readonly pretty: boolean }): Log {
   if (options.pretty) {
-    const target = transport({ target: 'pino-pretty', options: { ignore: 'pid,hostname', singleLine: true } });
-    return { logger: pino({ level: options.level }, target) as PinoLogger, flush: () => undefined };
+    // In this thread and written at once: a worker thread would take the last lines of a crash with it.
+    const stream = pretty({ ignore: 'pid,hostname', singleLine: true, sync: true });
+    return { logger: pino({ level: options.level }, stream) as PinoLogger, flush: () => undefined };
   }
   const stream = destination({ dest: 1, minLength: BUFFER_BYTES, sync: false });
   const timer = setInterval(() => stream.flush(), 1000);

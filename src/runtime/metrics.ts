@@ -3,13 +3,27 @@ import { Gauge, Counter as PromCounter, Histogram as PromHistogram, Registry } f
 /** Label values in the order of the names given at creation. Values come from closed sets, never from callers. */
 export interface Counter {
   add(count: number, ...labels: string[]): void;
+  /** Its own child for these label values: for where counting is on the path of every call. */
+  bind(...labels: string[]): BoundCounter;
+}
+
+export interface BoundCounter {
+  add(count: number): void;
 }
 
 export interface Histogram {
   observe(value: number, ...labels: string[]): void;
+  bind(...labels: string[]): BoundHistogram;
 }
 
-/** Prometheus instruments. A folder creates its own at start; names begin with `sluice_` and end in their unit. */
+export interface BoundHistogram {
+  observe(value: number): void;
+}
+
+/**
+ * Prometheus instruments. A folder creates its own at start; names begin with `sluice_` and end in their unit. Asked for
+ * a counter or a histogram that there is already, with the same labels, it gives that one: the edges share theirs.
+ */
 export interface Metrics {
   counter(name: string, help: string, labelNames?: readonly string[]): Counter;
   /** Of seconds, in buckets from 1 ms to 60 s. */
@@ -25,13 +39,27 @@ const BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 /** One registry a gateway, so that two gateways in one process do not share counts. */
 export function createMetrics(): Metrics {
   const registry = new Registry();
+  const counters = new Map<string, Counter>();
+  const histograms = new Map<string, Histogram>();
   return {
     counter(name, help, labelNames = []) {
+      const known = counters.get(name);
+      if (known) return known;
       const counter = new PromCounter({ name, help, labelNames: [...labelNames], registers: [registry] });
       const children = new ChildCache((labels) => counter.labels(...labels));
-      return { add: (count, ...labels) => children.get(labels).inc(count) };
+      const made: Counter = {
+        add: (count, ...labels) => children.get(labels).inc(count),
+        bind(...labels) {
+          const child = children.get(labels);
+          return { add: (count) => child.inc(count) };
+        },
+      };
+      counters.set(name, made);
+      return made;
     },
     histogram(name, help, labelNames = []) {
+      const known = histograms.get(name);
+      if (known) return known;
       const histogram = new PromHistogram({
         name,
         help,
@@ -40,7 +68,15 @@ export function createMetrics(): Metrics {
         registers: [registry],
       });
       const children = new ChildCache((labels) => histogram.labels(...labels));
-      return { observe: (value, ...labels) => children.get(labels).observe(value) };
+      const made: Histogram = {
+        observe: (value, ...labels) => children.get(labels).observe(value),
+        bind(...labels) {
+          const child = children.get(labels);
+          return { observe: (value) => child.observe(value) };
+        },
+      };
+      histograms.set(name, made);
+      return made;
     },
     gauge(name, help, read) {
       new Gauge({

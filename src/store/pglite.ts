@@ -18,7 +18,7 @@ export interface PgliteOptions {
   readonly maxWaitingQueries: number;
 }
 
-export const IN_MEMORY = ':memory:';
+const IN_MEMORY = ':memory:';
 
 const INT8_OID = 20;
 const parsers = { [INT8_OID]: (text: string) => BigInt(text) };

@@ -31,6 +31,7 @@ const FILES: Readonly<Record<string, string>> = {
   'mill/v1/grain.proto': `
 syntax = "proto3";
 package mill.v1;
+enum Grade { GRADE_UNSPECIFIED = 0; COARSE = 1; }
 message Grain {
   string id = 1;
   int32 weight = 2;
@@ -87,7 +88,7 @@ export interface GateParts {
 let loaded: Promise<{ contract: Contract; folder: string }> | null = null;
 
 /** Compiled once a test file. */
-export function loadMill(): Promise<{ contract: Contract; folder: string }> {
+function loadMill(): Promise<{ contract: Contract; folder: string }> {
   loaded ??= loadFiles();
   return loaded;
 }

@@ -39,7 +39,7 @@ export interface KafkaBroker {
 }
 
 /** Where the jars are kept, outside the work tree. */
-export function kafkaLibFolder(): string {
+function kafkaLibFolder(): string {
   const cache = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
   return process.env['SLUICE_KAFKA_LIB'] || join(cache, 'sluice', 'kafka-4.1.0', 'lib');
 }

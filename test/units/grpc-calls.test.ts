@@ -383,7 +383,7 @@ test('each call is one log line with what is known of it', async () => {
   expect(info.mock.calls[0]?.[0]).toMatchObject({
     command: 'mill.v1.Mill/Grind',
     status: 'OK',
-    code: 'OK',
+    outcome: 'OK',
     requestId: 'request-1',
     durationMs: expect.any(Number),
   });

@@ -129,6 +129,8 @@ test.each([
   ['a nested message', 'mill.v1.Grain.Origin', 'mill/v1/grain.proto'],
   ['a field', 'mill.v1.Grain.Origin.field_name', 'mill/v1/grain.proto'],
   ['a nested enum', 'mill.v1.Grain.Kind', 'mill/v1/grain.proto'],
+  ['a value of a nested enum, which stands beside the enum', 'mill.v1.Grain.RYE', 'mill/v1/grain.proto'],
+  ['a value of an enum at the top', 'mill.v1.COARSE', 'mill/v1/grain.proto'],
   ['an extension', 'mill.v1.unit', 'mill/v1/mill.proto'],
   ['a type of ours', 'sluice.v1.OperationMetadata', 'sluice/v1/operations.proto'],
   ['a type with a leading dot', '.mill.v1.Grain', 'mill/v1/grain.proto'],
@@ -156,12 +158,14 @@ test('what reflection does not know is an error in the answer, and the stream go
   const answers = await ask(gate, 'v1', [
     { case: 'fileByFilename', value: 'nothing.proto' },
     { case: 'fileContainingSymbol', value: 'nobody.Nothing' },
+    // Values of an enum are not in it.
+    { case: 'fileContainingSymbol', value: 'mill.v1.Grain.Kind.RYE' },
     { case: 'allExtensionNumbersOfType', value: 'nobody.Nothing' },
     { case: 'listServices', value: '' },
   ]);
   const notFound = { case: 'errorResponse', value: { errorCode: status.NOT_FOUND } };
-  expect(answers.slice(0, 3)).toMatchObject([notFound, notFound, notFound]);
-  expect(answers[3]?.case).toBe('listServicesResponse');
+  expect(answers.slice(0, 4)).toMatchObject([notFound, notFound, notFound, notFound]);
+  expect(answers[4]?.case).toBe('listServicesResponse');
 });
 
 test('buf curl calls a method by reflection alone', async () => {

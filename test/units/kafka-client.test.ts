@@ -5,21 +5,27 @@ import { createKafkaClient } from '../../src/channel/kafka-client.ts';
 import type { KafkaConnectionConfig } from '../../src/channel/kafka-config.ts';
 import { calmRequestQueue } from '../../src/channel/kafka-request-queue.ts';
 import { type Logger, silentLogger } from '../../src/runtime/log.ts';
+import { calmRequestQueue as calmAsWorker } from '../../worker/src/kafka-request-queue.ts';
 
 const load = createRequire(import.meta.url);
 
 describe("kafkajs's request queue", () => {
   const path = 'kafkajs/src/network/requestQueue/index.js';
   const quiet = { debug: () => undefined, namespace: () => quiet };
+  const options = { maxInFlightRequests: 1, requestTimeout: 1000, enforceRequestTimeout: false, logger: quiet };
   const makeQueue = () => {
     calmRequestQueue();
     const RequestQueue = load(path);
-    return new RequestQueue({
-      maxInFlightRequests: 1,
-      requestTimeout: 1000,
-      enforceRequestTimeout: false,
-      logger: quiet,
-    });
+    return new RequestQueue(options);
+  };
+  /** A copy of the module as it comes, which nobody has changed. */
+  const loadAnew = () => {
+    const file = load.resolve(path);
+    const known = load.cache[file];
+    delete load.cache[file];
+    const fresh = load(path);
+    load.cache[file] = known;
+    return fresh;
   };
   const makeRequest = (correlationId: number, sendRequest = () => {}) => ({
     entry: { correlationId, apiName: 'x', resolve: () => undefined, reject: () => undefined },
@@ -60,6 +66,28 @@ describe("kafkajs's request queue", () => {
     queue.destroy();
     expect(arm.mock.calls.map(([, delayMs]) => delayMs)).toEqual([10]);
     arm.mockRestore();
+  });
+
+  it.each([
+    ['gateway, then worker', [calmRequestQueue, calmAsWorker]],
+    ['worker, then gateway', [calmAsWorker, calmRequestQueue]],
+    ['worker twice, gateway, worker', [calmAsWorker, calmAsWorker, calmRequestQueue, calmAsWorker]],
+    ['worker alone', [calmAsWorker]],
+  ])('keeps its promises where both packages are in the process: %s', (_, inThisOrder) => {
+    vi.useFakeTimers();
+    const RequestQueue = loadAnew();
+    for (const calm of inThisOrder) expect(calm(() => RequestQueue)).toBe(true);
+    const queue = new RequestQueue(options);
+    const sent = vi.fn();
+    queue.push(makeRequest(1));
+    queue.fulfillRequest({ correlationId: 1, payload: null, size: 0 });
+    expect(vi.getTimerCount()).toBe(0);
+    queue.maybeThrottle(500);
+    queue.push(makeRequest(2, sent));
+    expect(vi.getTimerCount()).toBe(1);
+    vi.advanceTimersByTime(530);
+    expect(sent).toHaveBeenCalledOnce();
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it('is left alone where it is not the one that is known', () => {

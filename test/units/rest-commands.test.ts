@@ -290,17 +290,17 @@ test('one wide line and one count a call', async () => {
       route: '/v1/orders',
       command: 'test.v1.Orders/CreateOrder',
       status: 201,
-      code: 'OK',
+      outcome: 'OK',
       delivery: null,
       requestId: 'r1',
-      bytes: 29,
+      sizeBytes: 29,
     },
-    { method: 'GET', route: '/v1/orders/{id}', status: 406, code: 'NOT_ACCEPTABLE', delivery: 'not_sent' },
+    { method: 'GET', route: '/v1/orders/{id}', status: 406, outcome: 'NOT_ACCEPTABLE', delivery: 'not_sent' },
   ]);
   const { text } = await rig.metrics.render();
-  expect(text).toContain('sluice_rest_calls_total{command="test.v1.Orders/CreateOrder",outcome="OK"} 1');
+  expect(text).toContain('sluice_calls_total{edge="rest",command="test.v1.Orders/CreateOrder",outcome="OK"} 1');
   expect(text).toContain(
-    'sluice_rest_call_duration_seconds_count{command="test.v1.Orders/GetOrder",outcome="NOT_ACCEPTABLE"} 1',
+    'sluice_call_duration_seconds_count{edge="rest",command="test.v1.Orders/GetOrder",outcome="NOT_ACCEPTABLE"} 1',
   );
 });
 

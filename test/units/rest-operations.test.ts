@@ -223,6 +223,18 @@ test.each([
   expect(await problemOf(response)).toMatchObject({ code: 'OPERATION_NOT_FOUND', delivery: 'not_sent' });
 });
 
+test.each([PATH, `${PATH}/result`])(
+  'an operation past its retention is 410 on %s and says nothing of its command',
+  async (path) => {
+    const rig = await openRig();
+    rig.wait = () => Promise.reject(new Failure('OPERATION_GONE', 'past its retention'));
+    const response = await rig.get(path, { prefer: 'wait=1' });
+    expect(response.status).toBe(410);
+    expect(await problemOf(response)).not.toHaveProperty('delivery');
+    expect(rig.lines.at(-1)?.fields).toMatchObject({ outcome: 'OPERATION_GONE', delivery: null });
+  },
+);
+
 test('a store that is away says nothing of the command', async () => {
   const rig = await openRig();
   rig.wait = () => Promise.reject(new Failure('STORE_UNAVAILABLE', 'away', { retryAfterMs: 1000 }));

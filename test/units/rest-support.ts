@@ -60,7 +60,7 @@ afterAll(async () => {
 
 let contract: Promise<Contract> | null = null;
 
-export function loadOrders(): Promise<Contract> {
+function loadOrders(): Promise<Contract> {
   contract ??= loadProto(ORDERS);
   return contract;
 }

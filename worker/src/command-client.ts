@@ -5,6 +5,7 @@ import { methodToType, withNamespace } from './command.ts';
 import type { CommandContext } from './context.ts';
 import { CommandCallError, type ErrorCode, isErrorCode } from './errors.ts';
 import { decodeText, encodeText, readTextHeader, replyPartitionHeaders } from './headers.ts';
+import { IdSource } from './ids.ts';
 import { jsonLogger, type Logger } from './log.ts';
 import { type Inbox, type IncomingRecord, type OutgoingRecord, SendError, type WorkerTransport } from './transport.ts';
 
@@ -14,9 +15,9 @@ export interface CommandClientOptions {
   /** Of the calling service: part of the reply topic's default name and of `ce_source`. */
   readonly name: string;
   readonly namespace?: string | undefined;
-  /** Default: `<namespace>.worker-replies.<name>`. Instances of one service share it. */
+  /** Takes the namespace. Default: `worker-replies.<name>`. Instances of one service share it. */
   readonly replyTopic?: string;
-  /** Topics by method, where they are not `<namespace>.<package>.<Service>.<Method>`. */
+  /** Topics by method, where they are not `<package>.<Service>.<Method>`. They take the namespace. */
   readonly topics?: Readonly<Record<string, string>>;
   /** Calls that wait for a reply; at the bound a call is refused with RESOURCE_EXHAUSTED. Default 1,000. */
   readonly maxPending?: number;
@@ -39,9 +40,10 @@ export interface CallOptions {
   readonly key?: string;
   /**
    * `ce_id`: a second call with the same id has one effect, and the same answer. A handler that may run twice derives it
-   * from its own operation id. Default: a new one.
+   * from its own operation id. Default: a new UUIDv7.
    */
   readonly id?: string;
+  /** Takes the namespace. Default: as the client's `topics` say. */
   readonly topic?: string;
   readonly signal?: AbortSignal;
   /** Signs of life: `{percent, message}` as the other worker sent it. */
@@ -63,6 +65,7 @@ export class CommandClient {
   readonly #clock: Clock;
   readonly #codec: Codec;
   readonly #logger: Logger;
+  readonly #ids: IdSource;
   readonly #replyTopic: string;
   /** By correlation id; bounded by `maxPending`, each entry by its deadline. */
   readonly #pending = new Map<string, Pending>();
@@ -72,9 +75,10 @@ export class CommandClient {
     if (!options.name) throw new TypeError('name: expected the name of the calling service');
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#ids = new IdSource(this.#clock);
     this.#codec = options.codec ?? jsonCodec;
     this.#logger = options.logger ?? jsonLogger({ client: options.name });
-    this.#replyTopic = options.replyTopic ?? withNamespace(options.namespace, `worker-replies.${options.name}`);
+    this.#replyTopic = withNamespace(options.namespace, options.replyTopic ?? `worker-replies.${options.name}`);
   }
 
   /** Resolves when replies can arrive. */
@@ -106,7 +110,7 @@ export class CommandClient {
    */
   async call<Response = unknown>(method: string, request: unknown, options: CallOptions = {}): Promise<Response> {
     const inbox = this.#admit(method, options);
-    const id = options.id ?? randomUUID();
+    const id = options.id ?? this.#ids.next();
     const correlationId = `${randomUUID()}.w`;
     const deadlineMs = this.#deadlineOf(options);
     const record = this.#compose({ method, request, options, inbox, id, correlationId, deadlineMs });
@@ -160,7 +164,7 @@ export class CommandClient {
     ];
     const headers = text.flatMap(([name, value]) => (value ? [[name, encodeText(value)] as const] : []));
     return {
-      topic: options.topic ?? this.#options.topics?.[method] ?? withNamespace(this.#options.namespace, type),
+      topic: withNamespace(this.#options.namespace, options.topic ?? this.#options.topics?.[method] ?? type),
       key: encodeText(options.key ?? call.id),
       value,
       headers: inbox.partition === null ? headers : [...headers, ...replyPartitionHeaders(inbox.partition)],

@@ -1,13 +1,16 @@
-import { createRequire } from 'node:module';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { Kafka, logLevel } from 'kafkajs';
+import { calmRequestQueue } from './kafka-request-queue.ts';
 import type { KafkaSettings } from './kafka-settings.ts';
 import type { Logger } from './log.ts';
 
-/** One kafkajs client, with what its defaults lack. */
-export function connectKafka(settings: KafkaSettings, logger: Logger): Kafka {
-  patchIdleTimer();
+/**
+ * One kafkajs client, with what its defaults lack.
+ * @param retries how often it repeats by itself, in silence, what failed: few where we repeat and log
+ */
+export function connectKafka(settings: KafkaSettings, logger: Logger, retries: number): Kafka {
+  if (!calmRequestQueue()) logger.warn({}, 'this kafkajs is not the one that the SDK knows: its idle timer runs on');
   return new Kafka({
     brokers: [...settings.brokers],
     clientId: settings.clientId ?? 'sluice-worker',
@@ -15,14 +18,13 @@ export function connectKafka(settings: KafkaSettings, logger: Logger): Kafka {
     ...(settings.sasl && { sasl: settings.sasl }),
     connectionTimeout: 5_000,
     requestTimeout: 30_000,
-    retry: { initialRetryTime: 100, maxRetryTime: 5_000, retries: 10 },
+    retry: { initialRetryTime: 100, maxRetryTime: 5_000, retries },
     socketFactory: openSocket,
     logLevel: logLevel.WARN,
     logCreator: () => (entry) => {
       const { message, ...fields } = entry.log;
-      // What it calls an error it mostly retries itself.
-      if (entry.level === logLevel.ERROR) logger.warn({ ...fields, kafka: entry.namespace }, message);
-      else logger.debug({ ...fields, kafka: entry.namespace }, message);
+      // What it calls an error it mostly retries itself; what lasts is told where we repeat it, and once.
+      logger.debug({ ...fields, kafka: entry.namespace }, message);
     },
   });
 }
@@ -36,25 +38,4 @@ function openSocket(options: { host: string; port: number; ssl: object; onConnec
   socket.setNoDelay(true);
   socket.setKeepAlive(true, 60_000);
   return socket;
-}
-
-interface RequestQueue {
-  pending: unknown[];
-  throttledUntil: number;
-  scheduleCheckPendingRequests(): void;
-}
-
-/**
- * kafkajs 2.2.4 sets a timer after each response although nothing is pending, with a negative delay that Node makes 1 ms
- * and warns of: some 3 % of a core for each connection. Here the timer is set only where something waits.
- */
-function patchIdleTimer(): void {
-  const module: unknown = createRequire(import.meta.url)('kafkajs/src/network/requestQueue');
-  const { prototype } = module as { prototype: RequestQueue & { patchedBySluice?: boolean } };
-  if (prototype.patchedBySluice) return;
-  const schedule = prototype.scheduleCheckPendingRequests;
-  prototype.patchedBySluice = true;
-  prototype.scheduleCheckPendingRequests = function (this: RequestQueue) {
-    if (this.pending.length > 0) schedule.call(this);
-  };
 }

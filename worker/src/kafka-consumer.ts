@@ -1,5 +1,6 @@
 import type { Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
 import { type Clock, delay } from './clock.ts';
+import { repeatUntilUp } from './kafka-start.ts';
 import type { Logger } from './log.ts';
 import type { IncomingRecord, Position, Subscription, TopicPartition } from './transport.ts';
 
@@ -52,7 +53,7 @@ export class KafkaConsumer implements Subscription {
 
   /** Resolves when the group has taken this member in. */
   async start(): Promise<void> {
-    const { clock, joinTimeoutMs, group } = this.#options;
+    const { clock, logger, joinTimeoutMs, group } = this.#options;
     const { promise, reject } = this.#joined;
     // Rejected while the build still runs, it must not count as unhandled.
     promise.catch(() => {});
@@ -61,7 +62,11 @@ export class KafkaConsumer implements Subscription {
       joinTimeoutMs,
     );
     try {
-      await this.#build();
+      const patience = { what: `joining group ${group}`, timeoutMs: joinTimeoutMs, clock, logger };
+      await repeatUntilUp({ ...patience, signal: this.#closing.signal }, async () => {
+        await this.#disconnect();
+        await this.#build();
+      });
       await promise;
       this.#watch();
     } catch (error) {

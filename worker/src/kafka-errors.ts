@@ -11,11 +11,41 @@ const DEFINITE: Readonly<Record<string, Verdict>> = {
   RECORD_LIST_TOO_LARGE: 'too_large',
 };
 
-/** kafkajs wraps errors in others; the broker's own stands somewhere down the causes. */
+/** kafkajs's names for brokers that are not there, do not answer, or do not know each other yet. */
+const UNREACHABLE = new Set([
+  'KafkaJSBrokerNotFound',
+  'KafkaJSConnectionClosedError',
+  'KafkaJSConnectionError',
+  'KafkaJSLockTimeout',
+  'KafkaJSMetadataNotLoaded',
+  'KafkaJSRequestTimeoutError',
+  'KafkaJSTopicMetadataNotLoaded',
+]);
+
+interface KafkaError extends Error {
+  /** The protocol's name of it. */
+  readonly type?: string;
+  readonly retriable?: boolean;
+}
+
 export function judgeError(error: unknown): Verdict {
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth++) {
-    const verdict = DEFINITE[(cause as { type?: string }).type ?? ''];
+  for (const { type } of causesOf(error)) {
+    const verdict = DEFINITE[type ?? ''];
     if (verdict !== undefined) return verdict;
   }
   return 'retry';
+}
+
+/** Whether a start that met this error may succeed by and by. A topic counts that the broker has not heard of yet. */
+export function isTransient(error: unknown): boolean {
+  return causesOf(error).some(({ name, type, retriable }) =>
+    type === undefined ? UNREACHABLE.has(name) : retriable === true || type === 'UNKNOWN_TOPIC_OR_PARTITION',
+  );
+}
+
+/** kafkajs wraps errors in others; the broker's own stands somewhere down the causes. */
+function causesOf(error: unknown): KafkaError[] {
+  const causes: KafkaError[] = [];
+  for (let cause = error; cause instanceof Error && causes.length < 8; cause = cause.cause) causes.push(cause);
+  return causes;
 }

@@ -31,6 +31,8 @@ const MAX_BATCH_RECORDS = 500;
 const MAX_BATCH_BYTES = 800_000;
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5_000;
+/** A broker that restarts is back by then; what lasts longer is warned of once. */
+const LOUD_BACKOFF_MS = 1_600;
 
 /**
  * Group commit: per topic-partition, one batch is in flight while the next one gathers. One `send` of kafkajs holds one
@@ -151,7 +153,8 @@ export class KafkaSender {
         maybeSent ||= sends && verdict === 'retry' && !isConnectError(error);
         const isFinal = verdict === 'too_large' || (verdict !== 'retry' && clock.nowMs() - startMs >= refusedAfterMs);
         if (isFinal) throw refused(verdict, error, maybeSent);
-        logger.debug({ error }, 'send failed; it is repeated');
+        const level = backoffMs === LOUD_BACKOFF_MS ? 'warn' : 'debug';
+        logger[level]({ reason: (error as Error).message }, 'send failed; it is repeated for as long as it takes');
         if (verdict !== 'retry') await this.#dropProducer();
         await delay(clock, backoffMs, this.#closing.signal).catch(() => {});
       }

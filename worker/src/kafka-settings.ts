@@ -21,6 +21,8 @@ export interface KafkaSettings {
   readonly maxPendingRecords?: number;
   /** How long an unknown topic or a missing right is repeated: a broker that just restarted says so too. Default 30,000. */
   readonly refusedAfterMs?: number;
+  /** How long a start repeats its questions to brokers that are not up yet, or do not know of a new topic yet. Default 120,000. */
+  readonly startTimeoutMs?: number;
   /** How long `start` waits for the group. Default 60,000. */
   readonly joinTimeoutMs?: number;
   readonly logger?: Logger;

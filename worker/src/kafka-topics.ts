@@ -1,45 +1,72 @@
 import { type Admin, type Kafka, Partitioners, type PartitionMetadata } from 'kafkajs';
 import type { Clock } from './clock.ts';
 import type { KafkaSettings } from './kafka-settings.ts';
+import { repeatUntilUp } from './kafka-start.ts';
+import type { Logger } from './log.ts';
 
 const METADATA_AGE_MS = 60_000;
 
-/** What is asked of a cluster beside producing and consuming. Its connection opens at the first question. */
+export interface KafkaTopicsOptions {
+  readonly kafka: Pick<Kafka, 'admin'>;
+  readonly createTopics: KafkaSettings['createTopics'];
+  readonly startTimeoutMs: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * What is asked of a cluster beside producing and consuming. Its connection opens at the first question. What a start
+ * asks is repeated while the brokers are not up yet; the rest is asked once.
+ */
 export class KafkaTopics {
-  readonly #kafka: Kafka;
-  readonly #createTopics: KafkaSettings['createTopics'];
-  readonly #clock: Clock;
+  readonly #options: KafkaTopicsOptions;
+  readonly #closing = new AbortController();
   readonly #partitioner = Partitioners.DefaultPartitioner();
   readonly #metadata = new Map<string, { partitions: Promise<PartitionMetadata[]>; untilMs: number }>();
   #admin: Promise<Admin> | null = null;
+  #reaching: Promise<Admin> | null = null;
 
-  constructor(kafka: Kafka, createTopics: KafkaSettings['createTopics'], clock: Clock) {
-    this.#kafka = kafka;
-    this.#createTopics = createTopics;
-    this.#clock = clock;
+  constructor(options: KafkaTopicsOptions) {
+    this.#options = options;
   }
 
-  /** @throws Error that names the topics that are missing, and how they may be made */
+  /**
+   * Resolves when the topics are there and have leaders. Another process may make them at the same time.
+   * @throws Error that names the topics that are missing, and how they may be made
+   */
   async ensure(topics: readonly string[]): Promise<void> {
-    const admin = await this.#connect();
-    const existing = new Set(await admin.listTopics());
+    const existing = new Set(await this.#askAtStart('listing topics', (admin) => admin.listTopics()));
     const missing = topics.filter((topic) => !existing.has(topic));
     if (missing.length === 0) return;
-    if (!this.#createTopics) {
+    if (!this.#options.createTopics) {
       throw new Error(
         `topics missing: ${missing.join(', ')}. Make them, or let the worker: kafkaTransport({ createTopics: { partitions: 6 } })`,
       );
     }
-    const { partitions, replicationFactor } = this.#createTopics;
-    await admin.createTopics({
-      waitForLeaders: true,
-      // -1: the broker's default.
-      topics: missing.map((topic) => ({
-        topic,
-        numPartitions: partitions,
-        replicationFactor: replicationFactor ?? -1,
-      })),
-    });
+    await this.#askAtStart('making topics', (admin) => this.#create(admin, missing));
+    await this.#askAtStart('waiting for new topics', (admin) => awaitLeaders(admin, missing));
+  }
+
+  /** Those that are there already, for another process was faster, are no error. */
+  async #create(admin: Admin, topics: readonly string[]): Promise<void> {
+    const { partitions, replicationFactor } = this.#options.createTopics || { partitions: -1 };
+    // -1: the broker's default.
+    const plans = topics.map((topic) => ({
+      topic,
+      numPartitions: partitions,
+      replicationFactor: replicationFactor ?? -1,
+    }));
+    try {
+      // kafkajs's own wait for leaders fails on a broker that has not heard of the topic yet.
+      await admin.createTopics({ waitForLeaders: false, topics: plans });
+    } catch (error) {
+      const refusals = readRefusals(error);
+      if (refusals.length === 0) throw error;
+      const refused = refusals.filter(({ type }) => type !== 'TOPIC_ALREADY_EXISTS');
+      if (refused.length === 0) return;
+      const reasons = refused.map(({ topic, message }) => `${topic} (${message})`);
+      throw new Error(`topics missing that could not be made: ${reasons.join(', ')}`, { cause: refused[0] });
+    }
   }
 
   /** The partition of a key, by the hash that the Java client uses. */
@@ -51,8 +78,7 @@ export class KafkaTopics {
 
   /** The offset that the next record will have, by partition. */
   async endOffsets(topic: string): Promise<Map<number, bigint>> {
-    const admin = await this.#connect();
-    const offsets = await admin.fetchTopicOffsets(topic);
+    const offsets = await this.#askAtStart(`finding the end of ${topic}`, (admin) => admin.fetchTopicOffsets(topic));
     return new Map(offsets.map(({ partition, high }) => [partition, BigInt(high)]));
   }
 
@@ -63,15 +89,16 @@ export class KafkaTopics {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort();
     const admin = await this.#admin?.catch(() => null);
     await admin?.disconnect();
   }
 
   #partitionsOf(topic: string): Promise<PartitionMetadata[]> {
     const known = this.#metadata.get(topic);
-    if (known && known.untilMs > this.#clock.nowMs()) return known.partitions;
+    if (known && known.untilMs > this.#options.clock.nowMs()) return known.partitions;
     const partitions = this.#fetchPartitions(topic);
-    this.#metadata.set(topic, { partitions, untilMs: this.#clock.nowMs() + METADATA_AGE_MS });
+    this.#metadata.set(topic, { partitions, untilMs: this.#options.clock.nowMs() + METADATA_AGE_MS });
     // A failure is not worth keeping.
     partitions.catch(() => this.#metadata.delete(topic));
     return partitions;
@@ -83,13 +110,27 @@ export class KafkaTopics {
     return topics[0]?.partitions ?? [];
   }
 
+  async #askAtStart<Answer>(what: string, ask: (admin: Admin) => Promise<Answer>): Promise<Answer> {
+    // Workers and clients that start together wait for the brokers together, and say so once.
+    this.#reaching ??= this.#repeat('reaching Kafka', () => this.#connect()).finally(() => {
+      this.#reaching = null;
+    });
+    await this.#reaching;
+    return this.#repeat(what, async () => ask(await this.#connect()));
+  }
+
+  #repeat<Answer>(what: string, attempt: () => Promise<Answer>): Promise<Answer> {
+    const { startTimeoutMs: timeoutMs, clock, logger } = this.#options;
+    return repeatUntilUp({ what, timeoutMs, clock, logger, signal: this.#closing.signal }, attempt);
+  }
+
   #connect(): Promise<Admin> {
     this.#admin ??= this.#open();
     return this.#admin;
   }
 
   async #open(): Promise<Admin> {
-    const admin = this.#kafka.admin();
+    const admin = this.#options.kafka.admin();
     try {
       await admin.connect();
       return admin;
@@ -98,4 +139,31 @@ export class KafkaTopics {
       throw error;
     }
   }
+}
+
+/** Rejects, in a way that is worth a repetition, until each partition of the topics has a leader. */
+async function awaitLeaders(admin: Admin, topics: readonly string[]): Promise<void> {
+  const found = await admin.fetchTopicMetadata({ topics: [...topics] });
+  const led = found.topics.filter(({ partitions }) => partitions.length > 0 && partitions.every((p) => p.leader >= 0));
+  if (led.length < topics.length) throw new TopicsNotReadyError();
+}
+
+class TopicsNotReadyError extends Error {
+  readonly type = 'LEADER_NOT_AVAILABLE';
+  readonly retriable = true;
+
+  constructor() {
+    super('some partitions have no leader yet');
+  }
+}
+
+interface Refusal extends Error {
+  readonly topic?: string;
+  readonly type?: string;
+}
+
+/** kafkajs reports all topics that were refused in one error. */
+function readRefusals(error: unknown): readonly Refusal[] {
+  const { name, errors } = error as { name?: string; errors?: readonly Refusal[] };
+  return name === 'KafkaJSAggregateError' ? (errors ?? []) : [];
 }

@@ -16,8 +16,14 @@ export function kafkaTransport(settings: KafkaSettings): WorkerTransport {
   return new KafkaTransport(settings);
 }
 
+/** Some 30 s, then the consumer counts as crashed. */
+const CONSUMER_RETRIES = 10;
+/** Questions and sends are repeated by us. */
+const HASTY_RETRIES = 1;
+
 class KafkaTransport implements WorkerTransport {
   readonly #settings: KafkaSettings;
+  /** Of the consumers. */
   readonly #kafka;
   readonly #logger;
   readonly #clock;
@@ -29,10 +35,17 @@ class KafkaTransport implements WorkerTransport {
     this.#settings = settings;
     this.#logger = settings.logger ?? jsonLogger({ transport: 'kafka' });
     this.#clock = settings.clock ?? systemClock;
-    this.#kafka = connectKafka(settings, this.#logger);
-    this.#topics = new KafkaTopics(this.#kafka, settings.createTopics, this.#clock);
+    this.#kafka = connectKafka(settings, this.#logger, CONSUMER_RETRIES);
+    const hasty = connectKafka(settings, this.#logger, HASTY_RETRIES);
+    this.#topics = new KafkaTopics({
+      kafka: hasty,
+      createTopics: settings.createTopics,
+      startTimeoutMs: settings.startTimeoutMs ?? 120_000,
+      clock: this.#clock,
+      logger: this.#logger,
+    });
     this.#sender = new KafkaSender({
-      kafka: this.#kafka,
+      kafka: hasty,
       topics: this.#topics,
       maxPendingRecords: settings.maxPendingRecords ?? 20_000,
       refusedAfterMs: settings.refusedAfterMs ?? 30_000,

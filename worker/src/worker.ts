@@ -38,7 +38,7 @@ export interface WorkerOptions {
 }
 
 export interface HandleOptions {
-  /** As it is, without namespace. Default: `<namespace>.<package>.<Service>.<Method>`. Several methods may share one. */
+  /** Takes the namespace, as a policy's `topic` does. Default: `<package>.<Service>.<Method>`. Several methods may share one. */
   readonly topic?: string;
 }
 
@@ -112,7 +112,7 @@ export class Worker {
     const type = methodToType(method);
     if (this.#state !== 'new') throw new Error(`${method}: handlers must be registered before start()`);
     if (this.#handlers.has(type)) throw new Error(`${method}: has a handler already`);
-    const topic = options.topic ?? withNamespace(this.#options.namespace, type);
+    const topic = withNamespace(this.#options.namespace, options.topic ?? type);
     this.#handlers.set(type, { method, topic, handler: handler as Handler<unknown, unknown> });
     return this;
   }

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CommandClient } from '../src/command-client.ts';
 import { CommandCallError, CommandError } from '../src/errors.ts';
 import { encodeText, readTextHeader, toTextMap } from '../src/headers.ts';
+import { IdSource } from '../src/ids.ts';
 import { silentLogger } from '../src/log.ts';
 import { MemoryTransport } from '../src/memory-transport.ts';
 import { SendError } from '../src/transport.ts';
@@ -41,6 +42,53 @@ async function serve(method: string, handler: Parameters<Worker['handle']>[1]): 
   workers.push(worker.handle(method, handler));
   await worker.start();
 }
+
+describe('names of topics', () => {
+  test('take the namespace, also those given: the gateway does the same with a policy', async () => {
+    const worker = createWorker({ transport: bus, group: 'stock', namespace: 'demo', clock, logger: silentLogger });
+    workers.push(worker.handle(RESERVE, () => ({ served: true }), { topic: 'shared' }));
+    await worker.start();
+    const caller = new CommandClient({
+      transport: bus,
+      name: 'caller',
+      namespace: 'demo',
+      topics: { [RESERVE]: 'shared' },
+      replyTopic: 'answers',
+      clock,
+      logger: silentLogger,
+    });
+    await caller.start();
+    expect(await caller.call(RESERVE, {})).toEqual({ served: true });
+    expect(await client.call(RESERVE, {}, { topic: 'shared' })).toEqual({ served: true });
+    expect(bus.records('demo.shared')).toHaveLength(2);
+    expect(bus.records('demo.answers')).toHaveLength(1);
+    await caller.close();
+  });
+});
+
+describe('the id of a command', () => {
+  test('is a UUIDv7 of its time, later ones greater, unless the caller gives one', async () => {
+    await serve(RESERVE, () => ({}));
+    for (let count = 0; count < 20; count++) await client.call(RESERVE, {});
+    await client.call(RESERVE, {}, { id: 'mine' });
+    const ids = bus.records(TOPIC).map((record) => readTextHeader(record.headers, 'ce_id') ?? '');
+    expect(ids.pop()).toBe('mine');
+    expect(ids).toEqual([...new Set(ids)].sort());
+    for (const id of ids) {
+      expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+      expect(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)).toBe(clock.nowMs());
+    }
+  });
+
+  test('stays in order past what one millisecond holds, and when the clock steps back', () => {
+    let nowMs = 1_000;
+    const ids = new IdSource({ nowMs: () => nowMs, setTimer: () => () => {} });
+    const made = Array.from({ length: 5_000 }, () => ids.next());
+    nowMs = 500;
+    made.push(ids.next());
+    expect(made).toEqual([...new Set(made)].sort());
+  });
+});
 
 describe('a command of another service', () => {
   test('is answered with its result', async () => {

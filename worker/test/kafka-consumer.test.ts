@@ -18,7 +18,10 @@ class StandIn {
     this.listeners.set(name, listener);
   }
   async connect() {}
-  async subscribe() {}
+  async subscribe() {
+    const failure = failures.shift();
+    if (failure) throw failure;
+  }
   async disconnect() {
     this.disconnected = true;
   }
@@ -49,6 +52,8 @@ class StandIn {
 }
 
 let made: StandIn[];
+/** Of `subscribe`, one a try. */
+let failures: Error[];
 let clock: ManualClock;
 let records: IncomingRecord[];
 let revoked: TopicPartition[];
@@ -80,6 +85,7 @@ function create(only?: { topic: string; partition: number; offset: bigint }[]): 
 
 beforeEach(() => {
   made = [];
+  failures = [];
   records = [];
   revoked = [];
   clock = new ManualClock();
@@ -91,6 +97,30 @@ afterEach(async () => {
 });
 
 describe('a consumer of commands', () => {
+  const unknownTopic = Object.assign(new Error('unknown'), { type: 'UNKNOWN_TOPIC_OR_PARTITION', retriable: true });
+
+  test('starts, though the broker that it asks has not heard yet of a new topic', async () => {
+    failures.push(unknownTopic, unknownTopic);
+    consumer = create();
+    const started = consumer.start();
+    await turn();
+    await clock.advance(500);
+    await started;
+    expect(made.map(({ disconnected }) => disconnected)).toEqual([true, true, false]);
+  });
+
+  test('does not start, and says why, where the topic stays unknown or it has no right to it', async () => {
+    failures.push(...Array(100).fill(unknownTopic));
+    consumer = create();
+    const started = consumer.start().catch((error: Error) => error.message);
+    await turn();
+    await clock.advance(2_000);
+    expect(await started).toBe('unknown');
+    failures = [Object.assign(new Error('barred'), { type: 'TOPIC_AUTHORIZATION_FAILED', retriable: false })];
+    consumer = create();
+    await expect(consumer.start()).rejects.toThrow('barred');
+  });
+
   test('after a rejoin goes on where it was, not at what was last committed', async () => {
     consumer = create();
     await consumer.start();

@@ -3,14 +3,14 @@
 import type { Command, ContractMessage } from '../../contract/command.ts';
 import type { WaitPreference } from '../../operations/invocation.ts';
 import { ANONYMOUS, type Operation } from '../../operations/operation.ts';
-import { Failure } from '../../runtime/failure.ts';
 import type { Call } from '../call.ts';
+import { readHops, refuseUnkeptPromises } from '../request-headers.ts';
 import type { Exchange } from './exchange.ts';
 
 /** @throws Failure HEADERS_TOO_LARGE, HEADER_INVALID, FEATURE_UNSUPPORTED */
 export function toCall(exchange: Exchange, command: Command): Call {
   exchange.checkLimits();
-  refusePromises(exchange);
+  refuseUnkeptPromises((name) => exchange.header(name));
   return new UnaryCall(exchange, command, readHops(exchange.header('sluice-hops')));
 }
 
@@ -77,24 +77,4 @@ class DecodedRequest implements AsyncIterable<ContractMessage> {
     codec.validateRequest(message);
     return message;
   }
-}
-
-/** Promises that later versions will keep: to ignore one would be to break it. */
-const UNKEPT = ['idempotency-key', 'callback-url'];
-
-function refusePromises(exchange: Exchange): void {
-  for (const header of UNKEPT) {
-    if (exchange.header(header) === null) continue;
-    const detail = `this version does not serve ${header}`;
-    throw new Failure('FEATURE_UNSUPPORTED', detail, { violations: [{ detail, header }] });
-  }
-}
-
-const HOPS = /^\d{1,4}$/;
-
-function readHops(text: string | null): number {
-  if (text === null) return 0;
-  if (HOPS.test(text)) return Number(text);
-  const detail = 'sluice-hops must be a whole number';
-  throw new Failure('HEADER_INVALID', detail, { violations: [{ detail, header: 'sluice-hops' }] });
 }

@@ -3,12 +3,14 @@ import { statusType } from '../../contract/own-messages.ts';
 import type { HeaderText } from '../../operations/operation.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { Failure, GRPC_CODE } from '../../runtime/failure.ts';
+import type { CallLog } from '../call-log.ts';
+import { chooseRequestId } from '../request-headers.ts';
+import { toFailure } from '../to-failure.ts';
 import { readTrace, type Trace } from '../trace.ts';
-import type { CallLog, FinishedCall } from './call-log.ts';
 import { patienceMs } from './deadline.ts';
 import { checkLimits, type Entries, OPERATION_KEY, operationName, readText, setReplyHeaders } from './metadata.ts';
 import type { GrpcOptions } from './options.ts';
-import { statusOf, troubleOf } from './status.ts';
+import { codeNameOf, statusOf, troubleOf } from './status.ts';
 
 export type RawCall = ServerUnaryCall<Buffer, Buffer>;
 export type Respond = sendUnaryData<Buffer>;
@@ -19,9 +21,6 @@ export interface ExchangeDeps {
   readonly requestIds: { next(): string };
   readonly options: GrpcOptions;
 }
-
-/** What a caller may send as `x-request-id`; anything else is replaced by one of ours. */
-const REQUEST_ID = /^[!-~]{1,128}$/;
 
 /**
  * One unary call on the wire: its metadata, its deadline, its caller's going away, and exactly one end, which is logged.
@@ -55,8 +54,7 @@ export class Exchange {
     const patience = patienceMs(raw.getDeadline());
     this.waitUntilMs = patience === null ? null : this.#startedMs + patience;
     this.#entries = raw.metadata.getMap();
-    const sent = this.header('x-request-id');
-    this.requestId = sent !== null && REQUEST_ID.test(sent) ? sent : deps.requestIds.next();
+    this.requestId = chooseRequestId(this.header('x-request-id'), deps.requestIds);
     this.trace = readTrace(this.header('traceparent'), this.header('tracestate'));
     raw.on('cancelled', () => this.#leave());
   }
@@ -101,20 +99,14 @@ export class Exchange {
     if (this.#ended) return;
     const trailing = this.#trailing(extra.operationId, extra.trailers);
     this.#sendHeaders(extra.headers, trailing);
-    this.#end({
-      status: GRPC_CODE.OK,
-      outcome,
-      delivery: null,
-      operationId: extra.operationId,
-      sizeBytes: bytes.length,
-    });
+    this.#end(GRPC_CODE.OK, outcome, null, extra.operationId, bytes.length);
     this.#respond(null, bytes, trailing);
   }
 
   /** @param concernsCommand whether the answer says what became of a command. */
   refuse(error: unknown, concernsCommand: boolean): void {
     if (this.#ended) return;
-    const failure = error instanceof Failure ? error : hideDefect(error);
+    const failure = toFailure(error);
     if (failure.code === 'INTERNAL')
       this.#deps.callLog.recordDefect(this.name, this.requestId, failure.cause ?? failure);
     const { operationId, delivery } = failure;
@@ -122,13 +114,7 @@ export class Exchange {
     const trailing = this.#trailing(operationId, []);
     trailing.set('grpc-status-details-bin', statusType.encode(status));
     const goesOn = failure.code === 'WAIT_EXPIRED' && operationId !== null;
-    this.#end({
-      status: status.code,
-      outcome: goesOn ? 'ACCEPTED' : failure.code,
-      delivery: concernsCommand ? delivery : null,
-      operationId,
-      sizeBytes: 0,
-    });
+    this.#end(status.code, goesOn ? 'ACCEPTED' : failure.code, concernsCommand ? delivery : null, operationId, 0);
     this.#respond({ code: status.code, details: status.message, metadata: trailing });
   }
 
@@ -164,20 +150,25 @@ export class Exchange {
     this.#controller?.abort();
   }
 
-  #end(end: Pick<FinishedCall, 'status' | 'outcome' | 'delivery' | 'operationId' | 'sizeBytes'>): void {
+  /** Where the caller has left nobody sees the answer, whatever it is. */
+  #end(status: number, outcome: string, delivery: string | null, operationId: string | null, sizeBytes: number): void {
     this.#ended = true;
-    this.#deps.callLog.record({
-      ...end,
-      ...(this.#left ? LEFT : {}),
+    const { callLog } = this.#deps;
+    callLog.record({
+      edge: 'grpc',
       command: this.name,
+      method: null,
+      route: null,
+      status: codeNameOf(this.#left ? GRPC_CODE.CANCELLED : status),
+      outcome: this.#left ? 'CALL_CANCELLED' : outcome,
+      delivery,
+      durationMs: callLog.since(this.#startedMs),
       requestId: this.requestId,
-      durationMs: this.#deps.clock.monotonicMs() - this.#startedMs,
+      operationId,
+      sizeBytes,
     });
   }
 }
-
-/** Whatever the answer was, nobody saw it. */
-const LEFT = Object.freeze({ status: GRPC_CODE.CANCELLED, outcome: 'CALL_CANCELLED' });
 
 export interface AnswerExtra {
   readonly headers: HeaderText;
@@ -186,11 +177,3 @@ export interface AnswerExtra {
 }
 
 export const NOTHING_EXTRA: AnswerExtra = Object.freeze({ headers: [], trailers: [], operationId: null });
-
-/** What a caller may know of a defect: where to look for it. */
-function hideDefect(error: unknown): Failure {
-  return new Failure('INTERNAL', 'a defect in Sluice; its log has the request id and the cause', {
-    delivery: 'unknown',
-    cause: error,
-  });
-}

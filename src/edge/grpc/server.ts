@@ -6,7 +6,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
 import type { Handle, OperationResource } from '../call.ts';
-import { CallLog } from './call-log.ts';
+import { CallLog } from '../call-log.ts';
 import { registerCommands } from './commands.ts';
 import { Connections } from './connections.ts';
 import { HealthService } from './health-service.ts';
@@ -49,7 +49,7 @@ export function createGrpcServer(options: GrpcOptions, deps: GrpcServerDeps): Gr
   const draining = new AbortController();
   const health = new HealthService([...deps.contract.services.map((service) => service.name), ...OWN_SERVICES]);
   const reflection = new ReflectionService(new ReflectionIndex(deps.contract, OWN_SERVICES));
-  const callLog = new CallLog(deps.logger, deps.metrics);
+  const callLog = new CallLog('grpc', deps);
   const shared = { ...deps, callLog, options, draining: draining.signal };
   const server = new Server({ ...serverOptions(options), interceptors: [explainTransportErrors(shared)] });
   const registrations = [

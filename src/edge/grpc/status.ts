@@ -32,6 +32,13 @@ const MAX_DETAILS_BYTES = 3072;
 const MAX_VIOLATIONS = 20;
 const MAX_VIOLATION_CHARACTERS = 256;
 
+const CODE_NAMES = new Map<number, string>(Object.entries(GRPC_CODE).map(([name, code]) => [code, name]));
+
+/** `NOT_FOUND` for 5. */
+export function codeNameOf(code: number): string | undefined {
+  return CODE_NAMES.get(code);
+}
+
 export interface Trouble {
   readonly code: FailureCode;
   readonly grpcCode: GrpcCodeName;

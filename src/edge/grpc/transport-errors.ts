@@ -7,7 +7,7 @@ import { Metadata, type ServerInterceptingCall, type ServerInterceptor, status }
 import { statusType } from '../../contract/own-messages.ts';
 import { Failure } from '../../runtime/failure.ts';
 import type { ExchangeDeps } from './exchange.ts';
-import { statusOf, troubleOf } from './status.ts';
+import { codeNameOf, statusOf, troubleOf } from './status.ts';
 
 /** What every call has, as far as it matters here; grpc-js does not export the type's only public name. */
 type SendsStatus = Pick<ServerInterceptingCall, 'sendStatus'>;
@@ -35,8 +35,11 @@ function explain(sent: SentStatus, name: string, deps: ExchangeDeps): SentStatus
   const requestId = deps.requestIds.next();
   const told = statusOf(troubleOf(failure, requestId, true));
   deps.callLog.record({
+    edge: 'grpc',
     command: name,
-    status: told.code,
+    method: null,
+    route: null,
+    status: codeNameOf(told.code),
     outcome: failure.code,
     delivery: failure.delivery,
     durationMs: 0,

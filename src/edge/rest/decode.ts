@@ -9,16 +9,13 @@ import type { Principal } from '../../operations/operation.ts';
 import { ANONYMOUS } from '../../operations/operation.ts';
 import { Failure } from '../../runtime/failure.ts';
 import type { Call } from '../call.ts';
+import { readHops, refuseUnkeptPromises } from '../request-headers.ts';
 import type { Exchange } from './exchange.ts';
 import type { Incoming } from './incoming.ts';
 import { requireJsonBody } from './negotiate.ts';
 import type { Preferences } from './prefer.ts';
 
 export type Matched = RouteMatch & { readonly kind: 'match' };
-
-/** Headers whose promise this version cannot keep. */
-const UNSUPPORTED_HEADERS = ['idempotency-key', 'callback-url'];
-const HOPS = /^[0-9]{1,9}$/;
 
 const BY_DEFAULT: WaitPreference = Object.freeze({ kind: 'default' });
 const NONE: WaitPreference = Object.freeze({ kind: 'none' });
@@ -29,7 +26,7 @@ const NONE: WaitPreference = Object.freeze({ kind: 'none' });
  */
 export function readCall(exchange: Exchange, matched: Matched, preferences: Preferences, maxBodyBytes: number): Call {
   const { incoming } = exchange;
-  refuseUnsupported(incoming);
+  refuseUnkeptPromises((name) => incoming.header(name));
   if (incoming.hasBody && matched.binding.body !== null) requireJsonBody(incoming);
   return new RestCall(exchange, matched, preferences, maxBodyBytes);
 }
@@ -52,7 +49,7 @@ class RestCall implements Call {
     this.wait = toWait(matched.command, preferences);
     this.traceparent = exchange.trace.traceparent;
     this.tracestate = exchange.trace.tracestate;
-    this.hops = readHops(exchange.incoming);
+    this.hops = readHops(exchange.incoming.header('sluice-hops'));
     this.#incoming = exchange.incoming;
   }
 
@@ -107,24 +104,6 @@ class LazyRequest implements AsyncIterable<ContractMessage> {
       violations: [{ pointer: '#', detail: 'is not taken, expected no body' }],
     });
   }
-}
-
-function refuseUnsupported(incoming: Incoming): void {
-  for (const header of UNSUPPORTED_HEADERS) {
-    if (incoming.header(header) === null) continue;
-    throw new Failure('FEATURE_UNSUPPORTED', `this version does not serve the header ${header}`, {
-      violations: [{ header, detail: 'is not served yet, expected no such header' }],
-    });
-  }
-}
-
-function readHops(incoming: Incoming): number {
-  const text = incoming.header('sluice-hops');
-  if (text === null) return 0;
-  if (HOPS.test(text)) return Number(text);
-  throw new Failure('HEADER_INVALID', 'sluice-hops is not a number of gateways', {
-    violations: [{ header: 'sluice-hops', detail: 'expected a whole number that is not negative' }],
-  });
 }
 
 /** A day: above every `max_wait` that makes sense, and a number that can be counted with. */

@@ -6,7 +6,7 @@ export interface Preferences {
   readonly respondAsync: boolean;
 }
 
-export const NO_PREFERENCES: Preferences = Object.freeze({ waitSeconds: null, respondAsync: false });
+const NO_PREFERENCES: Preferences = Object.freeze({ waitSeconds: null, respondAsync: false });
 
 const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
 const QUOTED = /"(?:[^"\\]|\\.)*"/y;

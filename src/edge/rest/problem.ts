@@ -1,6 +1,6 @@
 /** Failures as RFC 9457 problem details. */
 
-import { FAILURES, Failure, typeUriOf, type Violation, type WorkerError } from '../../runtime/failure.ts';
+import { FAILURES, type Failure, typeUriOf, type Violation, type WorkerError } from '../../runtime/failure.ts';
 import type { RestAnswer } from './exchange.ts';
 
 /** Members of a problem; absent ones are left out of the JSON. */
@@ -31,10 +31,7 @@ export interface ProblemContext {
   readonly requestId: string;
   /** Absolute link of the operation that goes on, by id. */
   readonly linkOf: (operationId: string) => string;
-  /**
-   * False on our own routes, where a failure of the gateway that names no operation says nothing of a command: a store that
-   * is away while a status is read must not read as "the command was not sent".
-   */
+  /** False on our own routes, and where no route was found. See `saysDelivery`. */
   readonly concernsCommand: boolean;
 }
 
@@ -57,9 +54,9 @@ export function describeFailure(failure: Failure, linkOf: (operationId: string) 
 export function answerProblem(failure: Failure, context: ProblemContext): RestAnswer {
   const described = describeFailure(failure, context.linkOf);
   const { delivery, ...withoutDelivery } = described;
-  const saysDelivery = context.concernsCommand || failure.operationId !== null || described.status < 500;
+  const says = saysDelivery(failure, context.concernsCommand);
   const problem: Problem = {
-    ...(saysDelivery ? described : withoutDelivery),
+    ...(says ? described : withoutDelivery),
     instance: `urn:sluice:request:${encodeURIComponent(context.requestId)}`,
     requestId: context.requestId,
   };
@@ -68,18 +65,19 @@ export function answerProblem(failure: Failure, context: ProblemContext): RestAn
     headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store', ...headersOf(failure) },
     body: JSON.stringify(problem),
     outcome: failure.code,
-    delivery: saysDelivery ? failure.delivery : null,
+    delivery: says ? failure.delivery : null,
     operationId: failure.operationId,
   };
 }
 
-/** Anything but a `Failure` is a defect of ours; its message may hold anything and stays in the log. */
-export function toFailure(error: unknown): Failure {
-  if (error instanceof Failure) return error;
-  return new Failure('INTERNAL', 'something went wrong in the gateway; the log has the request id', {
-    delivery: 'unknown',
-    cause: error,
-  });
+/**
+ * `delivery` speaks of this request. A request to one of our own routes that is refused has sent nothing, and that may be
+ * said; a store that is away while a status is read, or an operation of which nothing is kept any more, must not read as
+ * "the command was not sent".
+ */
+function saysDelivery(failure: Failure, concernsCommand: boolean): boolean {
+  if (concernsCommand || failure.operationId !== null) return true;
+  return failure.httpStatus < 500 && failure.code !== 'OPERATION_GONE';
 }
 
 /** Whole seconds, at least 1 (RFC 9110 section 10.2.3). */

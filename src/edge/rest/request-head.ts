@@ -20,6 +20,8 @@ const HOST = /^(?:[a-z0-9._~%!$&'()*+,;=-]*|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?$/i;
  * @throws Failure URI_TOO_LONG, HEADERS_TOO_LARGE, REQUEST_MALFORMED, HEADER_INVALID
  */
 export function checkHead(incoming: IncomingMessage, limits: HeadLimits): void {
+  // Node's parser takes a request line without a version as HTTP/0.9, and a 2.0 in the framing of 1.1.
+  if (incoming.httpVersionMajor !== 1) throw new Failure('REQUEST_MALFORMED', 'the request is not HTTP/1.1');
   checkTarget(incoming, limits.maxUrlBytes);
   checkFields(incoming.rawHeaders, limits);
   checkHost(incoming);

@@ -3,12 +3,14 @@
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
+import { CallLog } from '../call-log.ts';
+import { chooseRequestId } from '../request-headers.ts';
+import { toFailure } from '../to-failure.ts';
 import { readTrace } from '../trace.ts';
-import { CallLog } from './call-log.ts';
 import type { Exchange, RestAnswer } from './exchange.ts';
 import type { Incoming } from './incoming.ts';
 import type { Links } from './links.ts';
-import { answerProblem, toFailure } from './problem.ts';
+import { answerProblem } from './problem.ts';
 
 export interface ResponderOptions {
   readonly links: Links;
@@ -19,23 +21,20 @@ export interface ResponderOptions {
   readonly isDraining: () => boolean;
 }
 
-const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
-
 export class Responder {
   readonly #options: ResponderOptions;
   readonly #log: CallLog;
 
   constructor(options: ResponderOptions) {
     this.#options = options;
-    this.#log = new CallLog(options.logger, options.metrics, options.clock);
+    this.#log = new CallLog('rest', options);
   }
 
   open(incoming: Incoming): Exchange {
     const { clock, requestIds } = this.#options;
-    const requestId = incoming.header('x-request-id');
     return {
       incoming,
-      requestId: requestId !== null && REQUEST_ID.test(requestId) ? requestId : requestIds.next(),
+      requestId: chooseRequestId(incoming.header('x-request-id'), requestIds),
       trace: readTrace(incoming.header('traceparent'), incoming.header('tracestate')),
       startedMs: clock.monotonicMs(),
       route: 'none',
@@ -55,7 +54,8 @@ export class Responder {
   /** The problem that an error is to the caller. */
   fail(exchange: Exchange, error: unknown): RestAnswer {
     const failure = toFailure(error);
-    if (failure.code === 'INTERNAL') this.#log.recordDefect(exchange, failure.cause ?? failure);
+    if (failure.code === 'INTERNAL')
+      this.#log.recordDefect(labelOf(exchange), exchange.requestId, failure.cause ?? failure);
     const linkOf = (id: string) => this.#options.links.ofOperation(exchange.incoming, id).self;
     const concernsCommand = exchange.command !== null;
     const answer = answerProblem(failure, { requestId: exchange.requestId, linkOf, concernsCommand });
@@ -70,7 +70,25 @@ export class Responder {
     headers['traceparent'] = exchange.trace.traceparent;
     if (body !== null) headers['content-length'] = String(sizeBytes);
     if (this.#options.isDraining()) headers['connection'] = 'close';
-    this.#log.record(exchange, answer, exchange.incoming.method === 'HEAD' ? 0 : sizeBytes);
+    const { method } = exchange.incoming;
+    this.#log.record({
+      edge: 'rest',
+      command: labelOf(exchange),
+      method,
+      route: exchange.route,
+      status: answer.status,
+      outcome: answer.outcome,
+      delivery: answer.delivery,
+      durationMs: this.#log.since(exchange.startedMs),
+      requestId: exchange.requestId,
+      operationId: answer.operationId,
+      sizeBytes: method === 'HEAD' ? 0 : sizeBytes,
+    });
     return answer;
   }
+}
+
+/** The command, or the own route: from a closed set. */
+function labelOf(exchange: Exchange): string {
+  return exchange.command ?? exchange.route;
 }
