@@ -8,7 +8,7 @@ import { type Contract, loadContract } from './contract/contract.ts';
 import { createOpenapi } from './contract/openapi.ts';
 import { createGrpcServer, type GrpcServer } from './edge/grpc/server.ts';
 import { createHandle } from './edge/handle.ts';
-import { createManagementServer, type ManagementServer } from './edge/management.ts';
+import { createManagementServer, type ManagementServer, type Readiness } from './edge/management.ts';
 import { createRestServer, type RestServer } from './edge/rest/server.ts';
 import { pause } from './runtime/backoff.ts';
 import { type Clock, systemClock } from './runtime/clock.ts';
@@ -16,20 +16,14 @@ import { IdSource } from './runtime/ids.ts';
 import type { Logger } from './runtime/log.ts';
 import { createMetrics, type Metrics } from './runtime/metrics.ts';
 import type { Store } from './store/store.ts';
-import { type Core, openStack, type Stack, type Tools, wireCore } from './wiring.ts';
+import { type Core, findLongestTimeoutMs, openStack, type Stack, type Tools, wireCore } from './wiring.ts';
 
 /** Gateways that one call may cross; past it a worker is calling itself. */
 const MAX_HOPS = 8;
 /** After the drain's bound: for promotions to commit and answers to leave. */
 const LAST_ANSWERS_MS = 5000;
-
-export interface Readiness {
-  readonly ready: boolean;
-  /** Why not: what is this instance's own fault. */
-  readonly reasons: readonly string[];
-  /** Outages that others share: what can still be served is. */
-  readonly degraded: readonly string[];
-}
+/** How often gRPC's health service is told. */
+const HEALTH_MS = 500;
 
 export interface Gateway {
   readonly contract: Contract;
@@ -60,7 +54,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const store = parts.wrapStore?.(opened.store) ?? opened.store;
   const channel = parts.wrapChannel?.(opened.channel) ?? opened.channel;
   const stack = { ...opened, store, channel };
-  const core = wireCore(config, { bootId, store, channel, ...tools });
+  const core = wireCore(config, { bootId, store, channel, longestTimeoutMs: findLongestTimeoutMs(contract), ...tools });
   const gateway = new RunningGateway({ config, contract, stack, core, tools });
   await gateway.start();
   return gateway;
@@ -84,6 +78,7 @@ class RunningGateway implements Gateway {
   readonly #management: ManagementServer;
   #phase: 'starting' | 'serving' | 'draining' = 'starting';
   #drained: Promise<void> | null = null;
+  #stopWatching: (() => void) | null = null;
 
   constructor(made: Made) {
     this.#made = made;
@@ -114,7 +109,7 @@ class RunningGateway implements Gateway {
       this.ports.http = (await this.#rest.listen()).port;
       this.ports.grpc = (await this.#grpc.listen()).port;
       this.#phase = 'serving';
-      this.#grpc.setServing(true);
+      this.#tellHealth();
     } catch (error) {
       await this.#close();
       throw error;
@@ -128,6 +123,12 @@ class RunningGateway implements Gateway {
     const degraded = [stack.channel.degraded(), stack.store.degraded()];
     const told = (list: readonly (string | null)[]) => list.filter((reason) => reason !== null);
     return { ready: told(reasons).length === 0, reasons: told(reasons), degraded: told(degraded) };
+  }
+
+  /** gRPC's health service says what readiness says, also of what changes by itself. */
+  #tellHealth(): void {
+    this.#grpc.setServing(this.readiness().ready);
+    this.#stopWatching = this.#made.tools.clock.setTimer(() => this.#tellHealth(), HEALTH_MS);
   }
 
   drain(): Promise<void> {
@@ -162,11 +163,15 @@ class RunningGateway implements Gateway {
     const { core, stack } = this.#made;
     await Promise.all([this.#rest.close(0), this.#grpc.close(0)]);
     core.waiters.stop();
+    this.#stopWatching?.();
     await core.recorder.stop();
+    core.changes.stopRepeating();
     await core.dispatcher.stop();
     await core.changes.stop();
-    await stack.channel.replies.stop();
+    // Settled as far as the store goes along; then reading is let go, which may be waiting for room.
     await core.settler.stop();
+    core.loop.closeAll();
+    await stack.channel.replies.stop();
     await core.leases.stop();
     await stack.channel.stop();
     stack.broker?.close();

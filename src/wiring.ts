@@ -26,8 +26,8 @@ import type { Logger } from './runtime/log.ts';
 import type { Metrics } from './runtime/metrics.ts';
 import { createStore, type Store } from './store/store.ts';
 
-/** Rows or replies of one transaction. */
-const MAX_STORE_BATCH = 500;
+/** Of one transaction, in rows or replies: what the database takes in one go without holding others up. */
+const TRANSACTION = Object.freeze({ maxItems: 500, maxBytes: 8 * 1024 * 1024 });
 const REREAD_MS = 1000;
 /** Gateways may all be down so long before the reply topic forgets what came meanwhile. */
 const ALLOWED_DOWNTIME_MS = 3_600_000;
@@ -59,7 +59,6 @@ export async function openStack(config: Config, bootId: string, contract: Contra
   const store = await createStore(
     {
       ...config.store,
-      maxWaitingQueries: config.operations.maxWaiters,
       replyTopic,
       pgliteImageFile: tools.pgliteImageFile ?? null,
     },
@@ -88,7 +87,6 @@ async function openKafka(
   // Loaded only where it is asked for: the embedded stack starts faster without it.
   const { createKafkaChannel } = await import('./channel/kafka.ts');
   const { kafka, operations } = config;
-  const longestTimeoutMs = Math.max(...[...contract.commands.values()].map(({ policy }) => policy.timeoutMs));
   return createKafkaChannel(
     {
       ...kafka,
@@ -100,10 +98,14 @@ async function openKafka(
       connectTimeoutMs: kafka.publish.connectTimeoutMs,
       requestTimeoutMs: kafka.publish.requestTimeoutMs,
       maxResultBytes: operations.maxResultBytes,
-      minReplyRetentionMs: longestTimeoutMs + ALLOWED_DOWNTIME_MS,
+      minReplyRetentionMs: findLongestTimeoutMs(contract) + ALLOWED_DOWNTIME_MS,
     },
     tools,
   );
+}
+
+export function findLongestTimeoutMs(contract: Contract): number {
+  return Math.max(...[...contract.commands.values()].map(({ policy }) => policy.timeoutMs));
 }
 
 /** Throws where a file cannot be read. */
@@ -141,6 +143,7 @@ export interface CoreDeps extends Tools {
   readonly bootId: string;
   readonly store: Store;
   readonly channel: Channel;
+  readonly longestTimeoutMs: number;
 }
 
 /** operations ⇄ replies: the two halves of the path, joined by the calls that wait and the rows that are kept. */
@@ -152,28 +155,39 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
   const calls = new AwaitedCalls({
     maxOpenCalls: bounds.maxOpenCalls,
     maxOpenBytes: bounds.maxOpenBytes,
-    maxRecordedCalls: bounds.maxPendingAccepts,
+    maxRecordedCalls: bounds.maxPromotedCalls,
   });
   const waiters = new Waiters(store, { maxWaiters: bounds.maxWaiters, rereadMs: REREAD_MS }, { clock, logger });
   const onChanged = waiters.wake.bind(waiters);
-  const writes = { maxBatch: MAX_STORE_BATCH, maxPending: bounds.maxPendingAccepts };
-  const recorder = new Recorder(store, writes, { clock, logger });
-  const changes = new ChangeWriter(store, { ...writes, onChanged }, { clock, logger });
+  const pending = { maxPendingItems: bounds.maxPendingAccepts, maxPendingBytes: bounds.maxPendingAcceptBytes };
+  const recorder = new Recorder(store, { ...TRANSACTION, ...pending }, { clock, logger });
+  // A change is of a command that is being published, so there are no more of them.
+  const marks = { maxBatch: TRANSACTION.maxItems, maxPending: bounds.maxUnpublished };
+  const changes = new ChangeWriter(store, { ...marks, onChanged }, { clock, logger });
   const dispatcher = new Dispatcher(
     channel.publisher,
     changes,
-    { maxPending: bounds.maxPendingAccepts },
+    { maxPending: bounds.maxUnpublished, maxPendingBytes: bounds.maxUnpublishedBytes },
     { clock, nowMs, logger },
   );
   const promoter = new Promoter({ bootId, recorder, dispatcher, calls, logger });
   const onLeaseDoubt = (partition: number): void => leases.doubt(partition);
-  const settler = new Settler(
-    { maxBatch: MAX_STORE_BATCH },
-    { changes: store, calls, onSettled: onChanged, onLeaseDoubt, clock, logger, metrics },
-  );
-  const loop = new ReplyLoop({ bootId, maxQueued: bounds.maxPendingSettlements }, { calls, settler, nowMs, metrics });
+  const settler = new Settler(TRANSACTION, {
+    changes: store,
+    calls,
+    onSettled: onChanged,
+    onLeaseDoubt,
+    clock,
+    logger,
+    metrics,
+  });
+  const queue = { maxItems: bounds.maxPendingSettlements, maxBytes: bounds.maxPendingSettlementBytes };
+  const loop = new ReplyLoop({ bootId, queue }, { calls, settler, nowMs, metrics });
   promoter.heldReplies = loop;
-  const leases = new ReplyLeases({ bootId, ...config.leases }, { store, source: channel.replies, loop, clock, logger });
+  const leases = new ReplyLeases(
+    { bootId, lingerMs: deps.longestTimeoutMs, ...config.leases },
+    { store, source: channel.replies, loop, clock, logger },
+  );
   const source = config.http.publicUrl ?? `sluice://${config.kafka.namespace || 'default'}`;
   const ids = new IdSource(nowMs);
   const operations = new Operations({

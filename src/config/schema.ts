@@ -166,6 +166,9 @@ export const configSchema = z.object({
     }),
     dataDir: path('.sluice', 'Folder of PGlite, locked to one process.', { env: 'DATA_DIR' }),
     poolSize: integer(8, [1, 200], 'Connections to the server.', { env: 'DATABASE_POOL_SIZE' }),
+    maxWaitingQueries: integer(10_000, [10, 1_000_000], 'Statements that wait for a connection; more are refused.', {
+      env: 'DATABASE_MAX_WAITING_QUERIES',
+    }),
     connectTimeoutMs: duration('5s', ['100ms', '1m'], 'How long a connection may take to open.', {
       env: 'DATABASE_CONNECT_TIMEOUT',
     }),
@@ -180,10 +183,23 @@ export const configSchema = z.object({
   }),
   operations: group({
     maxOpenCalls: integer(10_000, [1, 1_000_000], 'Calls that wait for their reply, in all.'),
-    maxOpenBytes: bytes(256 * MIB, [MIB, 16_384 * MIB], 'Bytes of their requests and held replies.'),
+    maxOpenBytes: bytes(256 * MIB, [MIB, 16_384 * MIB], 'Bytes of their requests.'),
     maxWaiters: integer(10_000, [1, 1_000_000], 'Callers that wait on recorded operations.'),
     maxPendingAccepts: integer(5000, [1, 1_000_000], 'Operations that wait for their insert.'),
-    maxPendingSettlements: integer(10_000, [1, 1_000_000], 'Replies that wait to be settled.'),
+    maxPendingAcceptBytes: bytes(128 * MIB, [MIB, 4096 * MIB], 'The same, in bytes.'),
+    maxUnpublished: integer(5000, [1, 1_000_000], 'Recorded commands that the broker does not have yet.'),
+    maxUnpublishedBytes: bytes(128 * MIB, [MIB, 4096 * MIB], 'The same, in bytes.'),
+    maxPromotedCalls: integer(
+      100_000,
+      [1, 10_000_000],
+      'Promoted calls that are remembered until they are done; past it more replies are looked up in the store.',
+    ),
+    maxPendingSettlements: integer(
+      10_000,
+      [1, 1_000_000],
+      'Replies of one partition that wait to be settled; past it the partition is read no further.',
+    ),
+    maxPendingSettlementBytes: bytes(128 * MIB, [MIB, 4096 * MIB], 'The same, in bytes.'),
     maxResultBytes: bytes(4 * MIB, [KIB, 64 * MIB], 'Longest result of an operation.'),
     retentionMs: duration('24h', ['24h', '8760h'], 'How long a finished operation is kept.'),
     listAnonymous: choice(

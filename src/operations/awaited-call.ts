@@ -45,7 +45,9 @@ export class AwaitedCall {
   /** Replies that nobody has pulled yet. A unary call has at most one; a stream's bound comes with streams. */
   readonly #queue: CallEnd[] = [];
   #pull: ((end: CallEnd) => void) | null = null;
+  /** At most the newest sign of life and the first end: an outage may last, and a worker may go on reporting. */
   #held: Arrival[] = [];
+  #superseded: Arrival | null = null;
   #progress: Progress | null = null;
   #sawSignOfLife = false;
   #published: PublishReceipt | null = null;
@@ -83,8 +85,7 @@ export class AwaitedCall {
       case 'recorded':
         return 'settle';
       case 'promoting':
-        this.#held.push(arrival);
-        return 'held';
+        return this.#hold(arrival);
       case 'waiting':
         this.#take(arrival);
         return 'taken';
@@ -136,7 +137,7 @@ export class AwaitedCall {
 
   /** Held replies that end the command, for a caller who cannot be given a row. */
   heldAnswer(): Arrival | null {
-    return this.#held.find((arrival) => arrival.kind === 'unreadable' || endsCommand(arrival.reply.kind)) ?? null;
+    return this.#held.find(isEnd) ?? null;
   }
 
   /** Nobody waits any more and no row is wanted. */
@@ -144,9 +145,23 @@ export class AwaitedCall {
     if (this.#state === 'waiting') this.#state = 'ended';
   }
 
+  /** A held sign of life that a newer one has replaced: the read position need not wait for it any more. */
+  takeSuperseded(): Arrival | null {
+    const superseded = this.#superseded;
+    this.#superseded = null;
+    return superseded;
+  }
+
+  #hold(arrival: Arrival): OfferVerdict {
+    if (this.heldAnswer() !== null) return 'stale';
+    if (!isEnd(arrival)) this.#superseded = this.#held.pop() ?? null;
+    this.#held.push(arrival);
+    return 'held';
+  }
+
   #take(arrival: Arrival): void {
     this.#sawSignOfLife = true;
-    if (arrival.kind === 'reply' && !endsCommand(arrival.reply.kind)) {
+    if (arrival.kind === 'reply' && !isEnd(arrival)) {
       this.#progress = arrival.reply.progress ?? this.#progress;
       return;
     }
@@ -165,4 +180,8 @@ export class AwaitedCall {
     if (pull) pull(end);
     else this.#queue.push(end);
   }
+}
+
+function isEnd(arrival: Arrival): boolean {
+  return arrival.kind === 'unreadable' || endsCommand(arrival.reply.kind);
 }

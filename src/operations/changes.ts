@@ -2,6 +2,7 @@ import { backoffDelays, pause } from '../runtime/backoff.ts';
 import { Batcher } from '../runtime/batch.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
+import { Trouble } from '../runtime/trouble.ts';
 import type { Operation } from './operation.ts';
 import type { OperationChange, OperationChanges } from './ports.ts';
 
@@ -14,7 +15,7 @@ const REPEAT = { firstMs: 250, maxMs: 5000 };
 export class ChangeWriter {
   readonly #batcher: Batcher<OperationChange, undefined>;
   readonly #clock: Clock;
-  readonly #logger: Logger;
+  readonly #trouble: Trouble;
   readonly #stop = new AbortController();
 
   constructor(
@@ -27,7 +28,7 @@ export class ChangeWriter {
     deps: { clock: Clock; logger: Logger },
   ) {
     this.#clock = deps.clock;
-    this.#logger = deps.logger;
+    this.#trouble = new Trouble('what happened to operations cannot be written and is repeated', deps.logger);
     this.#batcher = new Batcher({
       maxItems: options.maxBatch,
       maxPendingItems: options.maxPending,
@@ -44,17 +45,22 @@ export class ChangeWriter {
     for (const delayMs of backoffDelays(REPEAT)) {
       try {
         await this.#batcher.submit(change);
-        return;
+        return this.#trouble.end();
       } catch (error) {
-        this.#logger.warn({ operationId: change.operationId, cause: String(error) }, 'an operation change is repeated');
+        this.#trouble.note({ operationId: change.operationId, cause: String(error) });
       }
       await pause(this.#clock, delayMs, this.#stop.signal);
       if (this.#stop.signal.aborted) return;
     }
   }
 
-  async stop(): Promise<void> {
+  /** From now on a change is tried, and not repeated: whoever waits for one at the end must not wait for an outage. */
+  stopRepeating(): void {
     this.#stop.abort();
+  }
+
+  async stop(): Promise<void> {
+    this.stopRepeating();
     await this.#batcher.drain();
   }
 }

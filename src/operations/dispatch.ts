@@ -2,6 +2,7 @@ import { backoffDelays, pause } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { Failure } from '../runtime/failure.ts';
 import type { Logger } from '../runtime/log.ts';
+import { Trouble } from '../runtime/trouble.ts';
 import type { ChangeWriter } from './changes.ts';
 import { eventOf } from './events.ts';
 import { RETRY_AFTER_MS } from './failures.ts';
@@ -21,6 +22,11 @@ export interface Dispatch {
   readonly endsAtAck: boolean;
 }
 
+export interface DispatcherBounds {
+  readonly maxPending: number;
+  readonly maxPendingBytes: number;
+}
+
 /**
  * Publishes the records of recorded operations until the broker has them, and marks the rows. Bounded: a slot is
  * reserved before the row is inserted, so that no more is promised than is held.
@@ -31,50 +37,57 @@ export class Dispatcher {
   readonly #clock: Clock;
   readonly #nowMs: () => number;
   readonly #logger: Logger;
-  readonly #maxPending: number;
+  readonly #trouble: Trouble;
+  readonly #bounds: DispatcherBounds;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
   #reserved = 0;
+  #reservedBytes = 0;
 
   constructor(
     publisher: CommandPublisher,
     changes: ChangeWriter,
-    options: { readonly maxPending: number },
+    bounds: DispatcherBounds,
     deps: { clock: Clock; nowMs: () => number; logger: Logger },
   ) {
     this.#publisher = publisher;
     this.#changes = changes;
-    this.#maxPending = options.maxPending;
+    this.#bounds = bounds;
     this.#clock = deps.clock;
     this.#nowMs = deps.nowMs;
     this.#logger = deps.logger;
+    this.#trouble = new Trouble('recorded commands cannot be published and are repeated', deps.logger);
   }
 
   get pending(): number {
     return this.#reserved;
   }
 
-  /** Throws `Failure` `OVERLOADED` at the bound. Every reservation ends in `dispatch`, `follow` or `giveBack`. */
-  reserve(): void {
-    if (this.#reserved >= this.#maxPending) {
-      const detail = `${this.#maxPending} recorded commands wait to be published, the most this gateway holds`;
+  /** Throws `Failure` `OVERLOADED` at the bounds. Every reservation ends in `dispatch`, `follow` or `giveBack`. */
+  reserve(record: CommandRecord): void {
+    const { maxPending, maxPendingBytes } = this.#bounds;
+    const sizeBytes = record.value.byteLength;
+    if (this.#reserved >= maxPending || this.#reservedBytes + sizeBytes > maxPendingBytes) {
+      const detail = `${this.#reserved} recorded commands wait to be published, as many as this gateway holds`;
       throw new Failure('OVERLOADED', detail, { retryAfterMs: RETRY_AFTER_MS });
     }
     this.#reserved += 1;
+    this.#reservedBytes += sizeBytes;
   }
 
-  giveBack(): void {
+  giveBack(record: CommandRecord): void {
     this.#reserved -= 1;
+    this.#reservedBytes -= record.value.byteLength;
   }
 
   /** Publishes in the background. */
   dispatch(work: Dispatch): void {
-    this.#track(this.#publishAndMark(work, null));
+    this.#track(work, this.#publishAndMark(work, null));
   }
 
   /** The same for a command whose first publish is under way: a promoted call. */
   follow(work: Dispatch, firstPublish: Promise<PublishReceipt>): void {
-    this.#track(this.#publishAndMark(work, firstPublish));
+    this.#track(work, this.#publishAndMark(work, firstPublish));
   }
 
   /** Waits for what is under way; what is not acked then stays `accepted` in the store. */
@@ -83,9 +96,9 @@ export class Dispatcher {
     await Promise.all(this.#running);
   }
 
-  #track(work: Promise<void>): void {
-    const tracked = work.finally(() => {
-      this.#reserved -= 1;
+  #track({ record }: Dispatch, run: Promise<void>): void {
+    const tracked = run.finally(() => {
+      this.giveBack(record);
       this.#running.delete(tracked);
     });
     this.#running.add(tracked);
@@ -95,24 +108,38 @@ export class Dispatcher {
     let maybeSent = false;
     let publish = firstPublish;
     for (const delayMs of backoffDelays(REPEAT)) {
+      const leftMs = work.deadlineMs - this.#nowMs();
+      if (publish === null && leftMs <= 0) return this.#giveUpLate(work, maybeSent);
       try {
-        const receipt = await (publish ??
-          this.#publisher.publish(work.record, this.#clock.monotonicMs() + PUBLISH_ROUND_MS));
+        const receipt = await (publish ?? this.#publish(work, leftMs));
+        this.#trouble.end();
         return await this.#markDispatched(work, receipt);
       } catch (error) {
         if (!(error instanceof PublishError)) throw error;
         maybeSent ||= !error.certainlyNotSent;
         if (error.definite) return await this.#fail(work, error, maybeSent);
-        this.#logger.warn(
-          { operationId: work.operationId, problem: error.problem, cause: error.message },
-          'publish is repeated',
-        );
+        this.#trouble.note({ operationId: work.operationId, problem: error.problem, cause: error.message });
       }
       publish = null;
-      if (!maybeSent && this.#nowMs() >= work.deadlineMs) return await this.#expireUnsent(work);
       await pause(this.#clock, delayMs, this.#stop.signal);
       if (this.#stop.signal.aborted) return;
     }
+  }
+
+  #publish(work: Dispatch, leftMs: number): Promise<PublishReceipt> {
+    return this.#publisher.publish(work.record, this.#clock.monotonicMs() + Math.min(PUBLISH_ROUND_MS, leftMs));
+  }
+
+  /**
+   * A worker must not run what nobody waits for any more. A record that may have been sent stays as it is: a reply may be
+   * on its way, and only who has read all replies can say that there is none.
+   */
+  async #giveUpLate(work: Dispatch, maybeSent: boolean): Promise<void> {
+    if (!maybeSent) return this.#expireUnsent(work);
+    this.#logger.warn(
+      { operationId: work.operationId },
+      'a command of unknown fate is not sent again after its deadline',
+    );
   }
 
   #markDispatched(work: Dispatch, published: PublishReceipt): Promise<void> {

@@ -108,34 +108,44 @@ export class Operations {
     const accepted = await this.#accept(departure);
     invocation.onRecorded?.(accepted);
     if (plan.waitMs === 0) return { kind: 'pending', operation: accepted };
-    const options = { untilMs: departure.waitUntilMs, signal: invocation.signal, known: accepted };
-    const operation = (await this.#deps.waits.waitFor(departure.id, options)) ?? accepted;
+    const operation = await this.#waitForRecorded(departure, accepted);
     if (isTerminal(operation.state)) return { kind: 'settled', operation };
     if (invocation.signal.aborted) throw goneFailure(operation.id);
     if (plan.onExpiry === 'FAIL') throw expiredFailure(plan, operation.id);
     return { kind: 'pending', operation };
   }
 
+  /** Where no more requests may wait, the wait is over at once: the operation is recorded, and that can be said. */
+  async #waitForRecorded(departure: Departure, accepted: Operation): Promise<Operation> {
+    const options = { untilMs: departure.waitUntilMs, signal: departure.invocation.signal, known: accepted };
+    try {
+      return (await this.#deps.waits.waitFor(departure.id, options)) ?? accepted;
+    } catch (error) {
+      if (error instanceof Failure && error.code === 'OVERLOADED') return accepted;
+      throw error;
+    }
+  }
+
   async #accept(departure: Departure): Promise<Operation> {
     const { recorder, dispatcher } = this.#deps;
     const row = newOperation(departure, this.#deps.bootId);
-    dispatcher.reserve();
+    dispatcher.reserve(departure.record);
     try {
       const operation = await recorder.accept(row);
       dispatcher.dispatch(dispatchOf(departure));
       return operation;
     } catch (error) {
       if (mayBeRecorded(error)) void this.#dispatchOnceKnown(departure, row);
-      else dispatcher.giveBack();
+      else dispatcher.giveBack(departure.record);
       throw failureOfAccept(error);
     }
   }
 
   /** The caller was told `unknown`; a row that is there after all is published, so that it does not stay forever. */
   async #dispatchOnceKnown(departure: Departure, row: NewOperation): Promise<void> {
-    const operation = await this.#deps.recorder.acceptUntilKnown(row);
-    if (operation) this.#deps.dispatcher.dispatch(dispatchOf(departure));
-    else this.#deps.dispatcher.giveBack();
+    const outcome = await this.#deps.recorder.acceptUntilKnown(row);
+    if (typeof outcome === 'object') this.#deps.dispatcher.dispatch(dispatchOf(departure));
+    else this.#deps.dispatcher.giveBack(departure.record);
   }
 
   // ---- unrecorded: fast, and promised nothing yet ----------------------------------------------------------------

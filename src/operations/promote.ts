@@ -49,32 +49,33 @@ export class Promoter {
   async promote(departure: Departure, call: AwaitedCall, publish: Promise<PublishReceipt>): Promise<Outcome> {
     const row = promotedRow(departure, call, this.#bootId);
     try {
-      this.#dispatcher.reserve();
+      this.#dispatcher.reserve(departure.record);
     } catch {
       return this.#answerWithoutRow(departure, call);
     }
+    let operation: Operation;
     try {
-      const operation = await this.#recorder.promote(row, departure.home);
-      this.#complete(departure, call, row, publish);
-      departure.invocation.onRecorded?.(operation);
-      return { kind: 'pending', operation };
+      operation = await this.#recorder.promote(row, departure.home);
     } catch (error) {
       if (!mayBeRecorded(error)) return this.#giveUp(departure, call, error);
       void this.#promoteUntilKnown(departure, call, row, publish);
       throw expiredFailure(departure.plan, null);
     }
+    this.#complete(departure, call, row, publish);
+    departure.invocation.onRecorded?.(operation);
+    return { kind: 'pending', operation };
   }
 
   #complete(departure: Departure, call: AwaitedCall, row: NewOperation, publish: Promise<PublishReceipt>): void {
     const held = call.completePromotion();
     this.#calls.keepRecorded(call);
     if (row.published === null) this.#dispatcher.follow(dispatchOf(departure), publish);
-    else this.#dispatcher.giveBack();
+    else this.#dispatcher.giveBack(departure.record);
     this.heldReplies.settle(held);
   }
 
   #giveUp(departure: Departure, call: AwaitedCall, error: unknown): Outcome {
-    this.#dispatcher.giveBack();
+    this.#dispatcher.giveBack(departure.record);
     this.#logger.warn({ operationId: call.id, cause: String(error) }, 'a call could not be promoted');
     return this.#answerWithoutRow(departure, call);
   }
@@ -97,9 +98,11 @@ export class Promoter {
     row: NewOperation,
     publish: Promise<PublishReceipt>,
   ): Promise<void> {
-    const operation: Operation | null = await this.#recorder.promoteUntilKnown(row, departure.home);
-    if (operation !== null) return this.#complete(departure, call, row, publish);
-    this.#dispatcher.giveBack();
+    const outcome = await this.#recorder.promoteUntilKnown(row, departure.home);
+    if (typeof outcome === 'object') return this.#complete(departure, call, row, publish);
+    this.#dispatcher.giveBack(departure.record);
+    // Nobody knows: the pin stays to the end, and whoever reads the partition next meets the reply again.
+    if (outcome === 'stopped') return;
     this.heldReplies.drop(call.abandonPromotion());
     this.#calls.close(call);
   }

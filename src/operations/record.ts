@@ -2,15 +2,25 @@ import { backoffDelays, pause } from '../runtime/backoff.ts';
 import { Batcher } from '../runtime/batch.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
+import { Trouble } from '../runtime/trouble.ts';
 import type { Operation } from './operation.ts';
 import { LeaseLostError, type LeaseProof, type NewOperation, type OperationInserts, StoreError } from './ports.ts';
 
 const REPEAT = { firstMs: 250, maxMs: 5000 };
 
+/**
+ * How an insert of unknown outcome ended: the row, or the certainty that there is none. `stopped`: nobody knows, and
+ * nobody may act as if they did.
+ */
+export type KnownOutcome = Operation | 'absent' | 'stopped';
+
 export interface RecorderOptions {
-  readonly maxBatch: number;
-  /** Accepts and promotions that may wait for the database together. */
-  readonly maxPending: number;
+  /** Of one transaction; a row larger than `maxBytes` goes alone. */
+  readonly maxItems: number;
+  readonly maxBytes: number;
+  /** Accepts that may wait for the database, and as many promotions. */
+  readonly maxPendingItems: number;
+  readonly maxPendingBytes: number;
 }
 
 interface Promotion {
@@ -27,15 +37,20 @@ export class Recorder {
   readonly #accepts: Batcher<NewOperation, Operation>;
   readonly #promotions: Batcher<Promotion, Operation>;
   readonly #clock: Clock;
-  readonly #logger: Logger;
+  readonly #trouble: Trouble;
   readonly #stop = new AbortController();
 
   constructor(inserts: OperationInserts, options: RecorderOptions, deps: { clock: Clock; logger: Logger }) {
-    const bounds = { maxItems: options.maxBatch, maxPendingItems: options.maxPending };
-    this.#accepts = new Batcher({ ...bounds, flush: (operations) => inserts.insert(operations) });
-    this.#promotions = new Batcher({ ...bounds, flush: (promotions) => promoteByLease(inserts, promotions) });
+    const { maxItems, maxBytes, maxPendingItems, maxPendingBytes } = options;
+    const bounds = { maxItems, maxBytes, maxPendingItems, maxPendingBytes };
+    this.#accepts = new Batcher({ ...bounds, sizeOf: sizeOfRow, flush: (operations) => inserts.insert(operations) });
+    this.#promotions = new Batcher({
+      ...bounds,
+      sizeOf: ({ operation }) => sizeOfRow(operation),
+      flush: (promotions) => promoteByLease(inserts, promotions),
+    });
     this.#clock = deps.clock;
-    this.#logger = deps.logger;
+    this.#trouble = new Trouble('inserts of unknown outcome are repeated', deps.logger);
   }
 
   /** Rejects with `BatchFullError` or `StoreError`. */
@@ -48,12 +63,11 @@ export class Recorder {
     return this.#promotions.submit({ operation, lease });
   }
 
-  /** Resolves with the row, or null where it is certain that there is none, or at stop. */
-  acceptUntilKnown(operation: NewOperation): Promise<Operation | null> {
+  acceptUntilKnown(operation: NewOperation): Promise<KnownOutcome> {
     return this.#repeat(operation.id, () => this.accept(operation));
   }
 
-  promoteUntilKnown(operation: NewOperation, lease: LeaseProof): Promise<Operation | null> {
+  promoteUntilKnown(operation: NewOperation, lease: LeaseProof): Promise<KnownOutcome> {
     return this.#repeat(operation.id, () => this.promote(operation, lease));
   }
 
@@ -62,19 +76,25 @@ export class Recorder {
     await Promise.all([this.#accepts.drain(), this.#promotions.drain()]);
   }
 
-  async #repeat(operationId: string, insert: () => Promise<Operation>): Promise<Operation | null> {
+  async #repeat(operationId: string, insert: () => Promise<Operation>): Promise<KnownOutcome> {
     for (const delayMs of backoffDelays(REPEAT)) {
       await pause(this.#clock, delayMs, this.#stop.signal);
-      if (this.#stop.signal.aborted) return null;
+      if (this.#stop.signal.aborted) return 'stopped';
       try {
-        return await insert();
+        const operation = await insert();
+        this.#trouble.end();
+        return operation;
       } catch (error) {
-        if (error instanceof LeaseLostError) return null;
-        this.#logger.warn({ operationId, cause: String(error) }, 'an insert of unknown outcome is repeated');
+        if (error instanceof LeaseLostError) return 'absent';
+        this.#trouble.note({ operationId, cause: String(error) });
       }
     }
-    return null;
+    return 'stopped';
   }
+}
+
+function sizeOfRow({ record }: NewOperation): number {
+  return record.value.byteLength;
 }
 
 /** Whether the failed insert may have left a row. */
@@ -89,16 +109,35 @@ async function promoteByLease(
 ): Promise<readonly (Operation | Error)[]> {
   const results: (Operation | Error)[] = [];
   for (const [, group] of Map.groupBy(promotions.entries(), ([, { lease }]) => `${lease.partition}/${lease.fence}`)) {
-    const lease = (group[0] as [number, Promotion])[1].lease;
-    const rows = await inserts
-      .promote(
-        group.map(([, { operation }]) => operation),
-        lease,
-      )
-      .catch((error: Error) => error);
+    const answers = await promoteGroup(
+      inserts,
+      group.map(([, promotion]) => promotion),
+    );
     group.forEach(([index], place) => {
-      results[index] = rows instanceof Error ? rows : (rows[place] as Operation);
+      results[index] = answers[place] as Operation | Error;
     });
   }
   return results;
+}
+
+/**
+ * Without the lease the group is asked again one by one: among new rows, which are refused, may be the repeat of one that
+ * was committed while the lease was held, and that one counts.
+ */
+async function promoteGroup(
+  inserts: OperationInserts,
+  group: readonly Promotion[],
+): Promise<readonly (Operation | Error)[]> {
+  const promote = (promotions: readonly Promotion[]) =>
+    inserts
+      .promote(
+        promotions.map(({ operation }) => operation),
+        (promotions[0] as Promotion).lease,
+      )
+      .catch((error: Error) => promotions.map(() => error));
+  const answers = await promote(group);
+  if (group.length === 1 || !(answers[0] instanceof LeaseLostError)) return answers;
+  const oneByOne: (Operation | Error)[] = [];
+  for (const promotion of group) oneByOne.push(...(await promote([promotion])));
+  return oneByOne;
 }

@@ -6,12 +6,19 @@ import type { PartitionCursor } from './partition-cursor.ts';
 import type { HeartbeatResult, LeaseProgress, LeaseRow, LeaseStore, ReplySource } from './ports.ts';
 import type { ReplyLoop } from './reply-loop.ts';
 
+interface LogBounds {
+  readonly start: bigint;
+  readonly end: bigint;
+}
+
 const START = { firstMs: 200, maxMs: 2000 };
 
 export interface LeaseOptions {
   readonly bootId: string;
   readonly leaseMs: number;
   readonly heartbeatMs: number;
+  /** How long a lost home is still read for the calls that wait there: the longest wait. */
+  readonly lingerMs: number;
 }
 
 export interface LeaseDeps {
@@ -35,6 +42,11 @@ export class ReplyLeases implements HomeLease {
   #trouble = 'no reply partition is leased yet';
   #run: Promise<void> = Promise.resolve();
   #wakeUp = new AbortController();
+  /** True from a failed heartbeat to the next good one. */
+  #isBlind = false;
+  /** Monotonic; until then nobody else's lease is taken. */
+  #cautiousUntilMs = Number.NEGATIVE_INFINITY;
+  readonly #lingering = new Map<number, () => void>();
 
   constructor(options: LeaseOptions, deps: LeaseDeps) {
     this.#options = options;
@@ -75,6 +87,7 @@ export class ReplyLeases implements HomeLease {
     this.#wakeUp.abort();
     await this.#run;
     this.#home = null;
+    for (const cancel of this.#lingering.values()) cancel();
     const { store, source, logger } = this.#deps;
     await store.retire(source.topic, this.#options.bootId).catch((error) => {
       logger.warn({ cause: String(error) }, 'leases were not given back; they run out by themselves');
@@ -126,8 +139,10 @@ export class ReplyLeases implements HomeLease {
     } catch (error) {
       for (const { partition } of progress) loop.cursor(partition)?.completeProgress(null);
       loop.settleWaiting();
+      this.#isBlind = true;
       throw error;
     }
+    this.#becomeCautious();
     this.#clockOffsetMs = result.clockOffsetMs;
     for (const { partition, nextOffset } of progress) {
       loop.cursor(partition)?.completeProgress(result.moved.includes(partition) ? nextOffset : null);
@@ -135,6 +150,16 @@ export class ReplyLeases implements HomeLease {
     this.#reconcile(result.leases);
     loop.settleWaiting();
     await this.#claim(result);
+  }
+
+  /**
+   * After an outage of the database every instance row has run out, and the first to beat would take what belongs to all
+   * the others: so each leaves them a lease's time to renew.
+   */
+  #becomeCautious(): void {
+    if (!this.#isBlind) return;
+    this.#isBlind = false;
+    this.#cautiousUntilMs = this.#deps.clock.monotonicMs() + this.#options.leaseMs;
   }
 
   #collectProgress(): LeaseProgress[] {
@@ -157,7 +182,8 @@ export class ReplyLeases implements HomeLease {
 
   /** A settling transaction of unknown outcome was committed after all. */
   #alignCursor(cursor: PartitionCursor, row: LeaseRow): void {
-    if (!cursor.writing && row.nextOffset !== cursor.committed) cursor.adoptCommitted(row.nextOffset);
+    // A row below what we know was read before our last transaction.
+    if (!cursor.writing && row.nextOffset > cursor.committed) cursor.adoptCommitted(row.nextOffset);
   }
 
   #lose(cursor: PartitionCursor): void {
@@ -166,15 +192,26 @@ export class ReplyLeases implements HomeLease {
     if (this.#home?.partition === cursor.partition) {
       this.#home = null;
       this.#trouble = 'the lease of the home reply partition was taken over';
+      this.#lingerAt(cursor.partition);
     } else {
-      // Of a lost home reading goes on: its waiting calls still want their answers. Of any other nobody here does.
       this.#deps.source.abandon(cursor.partition);
     }
   }
 
+  /** Of a lost home reading goes on for a while: its waiting calls still want their answers. */
+  #lingerAt(partition: number): void {
+    const { clock, loop, source } = this.#deps;
+    const leave = () => {
+      this.#lingering.delete(partition);
+      if (loop.cursor(partition) === undefined) source.abandon(partition);
+    };
+    this.#lingering.get(partition)?.();
+    this.#lingering.set(partition, clock.setTimer(leave, this.#options.lingerMs));
+  }
+
   async #claim(result: HeartbeatResult): Promise<void> {
     const { leases } = result;
-    const free = leases.filter((row) => row.owner === null || row.expired);
+    const free = leases.filter((row) => this.#mayTake(row));
     if (this.#home === null) await this.#claimHome(free);
     if (this.#home === null) {
       this.#trouble = `all ${leases.length} reply partitions are leased by other instances; waiting for one`;
@@ -187,6 +224,15 @@ export class ReplyLeases implements HomeLease {
       if ([...this.#deps.loop.cursors()].length >= share) return;
       if (this.#deps.loop.cursor(row.partition) === undefined) await this.#take(row.partition, false);
     }
+  }
+
+  /**
+   * Nobody's; our own that is not open, because its taking broke off half-way; or somebody else's that has run out.
+   */
+  #mayTake(row: LeaseRow): boolean {
+    if (row.owner === null) return true;
+    if (row.owner === this.#options.bootId) return this.#deps.loop.cursor(row.partition) === undefined;
+    return row.expired && this.#deps.clock.monotonicMs() >= this.#cautiousUntilMs;
   }
 
   async #claimHome(free: readonly LeaseRow[]): Promise<void> {
@@ -203,9 +249,11 @@ export class ReplyLeases implements HomeLease {
   async #take(partition: number, home: boolean): Promise<LeaseRow | null> {
     const { store, source, loop, logger } = this.#deps;
     const { bootId, leaseMs } = this.#options;
+    // Asked before the lease is taken: without an answer there is nothing to open it at.
+    const bounds = (await source.bounds([partition])).get(partition);
     const lease = await store.take({ topic: source.topic, partition, bootId, home, leaseMs });
     if (lease === null) return null;
-    const sound = await this.#checkPosition(lease);
+    const sound = await this.#checkPosition(lease, bounds);
     loop.open(sound);
     source.adopt(partition, sound.nextOffset);
     logger.debug(
@@ -216,9 +264,8 @@ export class ReplyLeases implements HomeLease {
   }
 
   /** A position that the log does not hold means lost replies (retention, a recreated topic): say so, and read what is left. */
-  async #checkPosition(lease: LeaseRow): Promise<LeaseRow> {
+  async #checkPosition(lease: LeaseRow, bounds: LogBounds | undefined): Promise<LeaseRow> {
     const { store, source, logger } = this.#deps;
-    const bounds = (await source.bounds([lease.partition])).get(lease.partition);
     if (bounds === undefined || (lease.nextOffset >= bounds.start && lease.nextOffset <= bounds.end)) return lease;
     const { partition, nextOffset } = lease;
     const fields = { partition, nextOffset: String(nextOffset), start: String(bounds.start), end: String(bounds.end) };

@@ -4,8 +4,16 @@ import type { OperationEvent } from '../operations/ports.ts';
 export interface Settlement {
   readonly operationId: string;
   readonly offset: bigint;
+  /** Of the reply's value: what the queue holds in memory, and the transaction carries. */
+  readonly sizeBytes: number;
   /** Null where it changes no state but must still be passed. */
   readonly event: OperationEvent | null;
+}
+
+/** Of the replies of one partition that wait for the database; past them it is read no further. */
+export interface QueueBounds {
+  readonly maxItems: number;
+  readonly maxBytes: number;
 }
 
 /**
@@ -22,18 +30,19 @@ export class PartitionCursor {
   #position: bigint;
   readonly #outstanding = new Set<bigint>();
   #queue: Settlement[] = [];
+  #queuedBytes = 0;
   #writing = false;
   #roomWaiters: (() => void)[] = [];
-  readonly #maxQueued: number;
+  readonly #bounds: QueueBounds;
   /** False once the lease is lost: what is still queued belongs to the next owner, who reads it again. */
   alive = true;
 
-  constructor(partition: number, fence: bigint, nextOffset: bigint, maxQueued: number) {
+  constructor(partition: number, fence: bigint, nextOffset: bigint, bounds: QueueBounds) {
     this.partition = partition;
     this.fence = fence;
     this.#committed = nextOffset;
     this.#position = nextOffset;
-    this.#maxQueued = maxQueued;
+    this.#bounds = bounds;
   }
 
   get committed(): bigint {
@@ -69,12 +78,21 @@ export class PartitionCursor {
   enqueue(settlement: Settlement): void {
     this.#outstanding.add(settlement.offset);
     this.#queue.push(settlement);
+    this.#queuedBytes += settlement.sizeBytes;
   }
 
-  /** Takes up to `maxItems` for a transaction and becomes its writer. */
-  beginSettling(maxItems: number): Settlement[] {
+  /** Takes what fits one transaction, at least one reply, and becomes its writer. */
+  beginSettling(maxItems: number, maxBytes: number): Settlement[] {
     this.#writing = true;
-    return this.#queue.splice(0, maxItems);
+    let count = 0;
+    let sizeBytes = 0;
+    for (const settlement of this.#queue) {
+      if (count === maxItems || (count > 0 && sizeBytes + settlement.sizeBytes > maxBytes)) break;
+      count += 1;
+      sizeBytes += settlement.sizeBytes;
+    }
+    this.#queuedBytes -= sizeBytes;
+    return this.#queue.splice(0, count);
   }
 
   /** Where the row may go once these are settled. */
@@ -89,13 +107,14 @@ export class PartitionCursor {
     this.#writing = false;
     this.#committed = nextOffset;
     for (const settlement of batch) this.#outstanding.delete(settlement.offset);
-    if (this.#queue.length < this.#maxQueued) for (const resolve of this.#roomWaiters.splice(0)) resolve();
+    if (this.#hasRoom()) for (const resolve of this.#roomWaiters.splice(0)) resolve();
   }
 
   /** The transaction did not happen, or not for certain: the batch goes first again. */
   failSettling(batch: readonly Settlement[]): void {
     this.#writing = false;
     this.#queue = [...batch, ...this.#queue];
+    for (const settlement of batch) this.#queuedBytes += settlement.sizeBytes;
   }
 
   /** Progress over replies that no row wants, for the heartbeat; null where there is none or a settle is in flight. */
@@ -119,8 +138,12 @@ export class PartitionCursor {
 
   /** Resolves once the queue has room; at once where it has, or where the lease is lost. */
   room(): Promise<void> | undefined {
-    if (this.#queue.length < this.#maxQueued || !this.alive) return undefined;
+    if (this.#hasRoom() || !this.alive) return undefined;
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
+  }
+
+  #hasRoom(): boolean {
+    return this.#queue.length < this.#bounds.maxItems && this.#queuedBytes < this.#bounds.maxBytes;
   }
 
   abandon(): void {

@@ -4,14 +4,13 @@ import { eventOfReply, eventOfUnreadable } from '../operations/events.ts';
 import type { HeldReplies } from '../operations/promote.ts';
 import type { Correlation, ReplyPosition } from '../operations/reply.ts';
 import type { Counter, Metrics } from '../runtime/metrics.ts';
-import { PartitionCursor } from './partition-cursor.ts';
+import { PartitionCursor, type QueueBounds } from './partition-cursor.ts';
 import type { LeaseRow, ReplyBatch } from './ports.ts';
 import type { Settler } from './settler.ts';
 
 export interface ReplyLoopOptions {
   readonly bootId: string;
-  /** Replies of one partition that may wait for the database; at the bound the partition is read no further. */
-  readonly maxQueued: number;
+  readonly queue: QueueBounds;
 }
 
 /**
@@ -39,7 +38,7 @@ export class ReplyLoop implements HeldReplies {
 
   /** Begins to settle a partition whose lease was taken. */
   open(lease: LeaseRow): PartitionCursor {
-    const cursor = new PartitionCursor(lease.partition, lease.fence, lease.nextOffset, this.#options.maxQueued);
+    const cursor = new PartitionCursor(lease.partition, lease.fence, lease.nextOffset, this.#options.queue);
     this.#cursors.get(lease.partition)?.abandon();
     this.#cursors.set(lease.partition, cursor);
     return cursor;
@@ -49,6 +48,11 @@ export class ReplyLoop implements HeldReplies {
   close(partition: number): void {
     this.#cursors.get(partition)?.abandon();
     this.#cursors.delete(partition);
+  }
+
+  /** Nothing more is settled here: what is left is read again by the next owner. */
+  closeAll(): void {
+    for (const partition of [...this.#cursors.keys()]) this.close(partition);
   }
 
   cursor(partition: number): PartitionCursor | undefined {
@@ -94,8 +98,14 @@ export class ReplyLoop implements HeldReplies {
     const verdict = this.#calls.get(correlation.operationId)?.offer(arrival) ?? this.#judge(correlation);
     this.#read.add(1, verdict);
     if (cursor === undefined) return;
-    if (verdict === 'held') cursor.pin(arrival.reply.position.offset);
+    if (verdict === 'held') this.#pin(arrival, cursor);
     if (verdict === 'settle' && !isKnown(arrival.reply.position, cursor)) this.#enqueue(arrival, cursor);
+  }
+
+  #pin({ reply }: Arrival, cursor: PartitionCursor): void {
+    cursor.pin(reply.position.offset);
+    const superseded = this.#calls.get((reply.correlation as Correlation).operationId)?.takeSuperseded();
+    if (superseded) cursor.unpin(superseded.reply.position.offset);
   }
 
   /** A reply that no call in memory wants: it has a row, unless it answers a call of this very boot that has none. */
@@ -106,10 +116,12 @@ export class ReplyLoop implements HeldReplies {
 
   #enqueue(arrival: Arrival, cursor: PartitionCursor): void {
     const { correlation, position } = arrival.reply;
+    const sizeBytes = arrival.kind === 'reply' ? (arrival.reply.value?.byteLength ?? 0) : 0;
     const nowMs = this.#nowMs();
     const event =
       arrival.kind === 'reply' ? eventOfReply(arrival.reply, nowMs) : eventOfUnreadable(arrival.reply, nowMs);
-    cursor.enqueue({ operationId: (correlation as Correlation).operationId, offset: position.offset, event });
+    const { operationId } = correlation as Correlation;
+    cursor.enqueue({ operationId, offset: position.offset, sizeBytes, event });
   }
 }
 

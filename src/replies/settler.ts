@@ -14,6 +14,12 @@ import type { PartitionCursor, Settlement } from './partition-cursor.ts';
 
 const REPEAT = { firstMs: 100, maxMs: 5000 };
 
+/** Of one transaction. A reply larger than `maxBytes` goes alone. */
+export interface SettleBatchBounds {
+  readonly maxItems: number;
+  readonly maxBytes: number;
+}
+
 export interface SettlerDeps {
   readonly changes: OperationChanges;
   readonly calls: AwaitedCalls;
@@ -32,13 +38,15 @@ export interface SettlerDeps {
  */
 export class Settler {
   readonly #deps: SettlerDeps;
-  readonly #maxBatch: number;
+  readonly #batch: SettleBatchBounds;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
+  /** Cursors whose replies are being settled, pauses between repeats included: a kick adds no second settler. */
+  readonly #busy = new Set<PartitionCursor>();
   readonly #settled: Counter;
 
-  constructor(options: { readonly maxBatch: number }, deps: SettlerDeps) {
-    this.#maxBatch = options.maxBatch;
+  constructor(batch: SettleBatchBounds, deps: SettlerDeps) {
+    this.#batch = batch;
     this.#deps = deps;
     this.#settled = deps.metrics.counter(
       'sluice_settled_replies_total',
@@ -47,9 +55,10 @@ export class Settler {
     );
   }
 
-  /** Settles in the background what the cursor has queued; does nothing where a writer is at work, which goes on itself. */
+  /** Settles in the background what the cursor has queued; does nothing where that is under way already. */
   kick(cursor: PartitionCursor): void {
-    if (cursor.writing || cursor.queued === 0 || this.#stop.signal.aborted) return;
+    if (this.#busy.has(cursor) || cursor.writing || cursor.queued === 0 || this.#stop.signal.aborted) return;
+    this.#busy.add(cursor);
     const run = this.#settleAll(cursor).finally(() => this.#running.delete(run));
     this.#running.add(run);
   }
@@ -66,13 +75,15 @@ export class Settler {
         delays = backoffDelays(REPEAT);
         continue;
       }
-      if (this.#stop.signal.aborted) return;
+      if (this.#stop.signal.aborted) break;
       await pause(this.#deps.clock, delays.next().value, this.#stop.signal);
     }
+    // In the same turn as the last look at the queue: a kick after it starts anew.
+    this.#busy.delete(cursor);
   }
 
   async #settleBatch(cursor: PartitionCursor): Promise<boolean> {
-    const batch = cursor.beginSettling(this.#maxBatch);
+    const batch = cursor.beginSettling(this.#batch.maxItems, this.#batch.maxBytes);
     const nextOffset = cursor.offsetAfter(batch);
     const move = { partition: cursor.partition, fence: cursor.fence, expectedOffset: cursor.committed, nextOffset };
     try {

@@ -81,6 +81,7 @@ export async function startCore(store: Store, topic = 'replies'): Promise<TestCo
   cores += 1;
   const core = wireCore(makeConfig(), {
     bootId: `boot${cores}`,
+    longestTimeoutMs: 60_000,
     store,
     channel: {
       publisher: channel,
@@ -103,6 +104,7 @@ export async function startCore(store: Store, topic = 'replies'): Promise<TestCo
     async stop() {
       core.waiters.stop();
       await core.recorder.stop();
+      core.changes.stopRepeating();
       await core.dispatcher.stop();
       await core.changes.stop();
       await core.settler.stop();

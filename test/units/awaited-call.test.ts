@@ -38,9 +38,23 @@ describe('a call that waits in memory', () => {
     expect(call.beginPromotion()).toBe(true);
     expect(call.offer(progress)).toBe('held');
     expect(call.offer(result)).toBe('held');
+    expect(call.offer(result)).toBe('stale');
     expect(call.heldAnswer()).toBe(result);
     expect(call.completePromotion()).toEqual([progress, result]);
     expect(call.offer(result)).toBe('settle');
+  });
+
+  it('holds the newest sign of life only, and says which one it let go', () => {
+    const call = new AwaitedCall('a');
+    call.beginPromotion();
+    const newer = { kind: 'reply', reply: aReply('a', 'progress') } as const;
+    call.offer(progress);
+    expect(call.takeSuperseded()).toBeNull();
+    call.offer(newer);
+    expect(call.takeSuperseded()).toBe(progress);
+    expect(call.takeSuperseded()).toBeNull();
+    call.offer(result);
+    expect(call.completePromotion()).toEqual([newer, result]);
   });
 
   it('gives the held answer back where no row can be had, and wants no more', () => {

@@ -100,6 +100,42 @@ describe('the lease of a home reply partition', () => {
     expect(core.loop.cursor(0)).toBeUndefined();
   });
 
+  it('is opened at the next heartbeat where its taking broke off after the database had it', async () => {
+    let takes = 0;
+    const breaking: Store = {
+      ...store,
+      take: async (claim) => {
+        const lease = await store.take(claim);
+        takes += 1;
+        if (takes === 1) throw new StoreError('the answer was lost', { certainlyNotWritten: false });
+        return lease;
+      },
+    };
+    const core = await start(breaking);
+    await beatUntil(core, () => expect(core.leases.home()).not.toBeNull());
+    expect(takes).toBe(2);
+    expect(core.loop.cursor(0)).toBeDefined();
+  });
+
+  it('is left to its owner for a lease time after an outage of the database, though it has run out', async () => {
+    let away = false;
+    const flaky: Store = { ...store, heartbeat: (beat) => (away ? gone() : store.heartbeat(beat)) };
+    const first = await start(store);
+    await beatUntil(first, () => expect(first.leases.home()).not.toBeNull());
+    const second = await start(flaky);
+    await beatUntil(second, () => expect(second.leases.trouble()).toMatch(/leased by other instances/));
+    away = true;
+    second.clock.advance(4000);
+    // The first one stands still: its lease runs out while the second one is blind.
+    await setDatabaseClock(database, 20_000);
+    await vi.waitFor(() => second.clock.advance(500));
+    away = false;
+    const beats = vi.spyOn(flaky, 'heartbeat');
+    await beatUntil(second, () => expect(beats.mock.calls.length).toBeGreaterThan(3));
+    expect(second.leases.home()).toBeNull();
+    await beatUntil(second, () => expect(second.leases.home()).not.toBeNull());
+  });
+
   it('still lets a call that waits have its answer after it was lost', async () => {
     const core = await start(store);
     await beatUntil(core, () => expect(core.leases.home()).not.toBeNull());

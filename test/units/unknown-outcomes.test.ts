@@ -1,0 +1,148 @@
+import { describe, expect, it, vi } from 'vitest';
+import { ChangeWriter } from '../../src/operations/changes.ts';
+import { Dispatcher } from '../../src/operations/dispatch.ts';
+import type { NewOperation, OperationChange, OperationInserts, PublishReceipt } from '../../src/operations/ports.ts';
+import { LeaseLostError, PublishError, StoreError } from '../../src/operations/ports.ts';
+import { Recorder } from '../../src/operations/record.ts';
+import { silentLogger } from '../../src/runtime/log.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { anOperation } from '../support/operations.ts';
+import { aNewOperation } from '../support/store-parts.ts';
+
+const bounds = { maxItems: 100, maxBytes: 1_000_000, maxPendingItems: 100, maxPendingBytes: 1_000_000 };
+const lease = { partition: 0, fence: 1n };
+const lost = () => new StoreError('connection lost', { certainlyNotWritten: false });
+
+function recorderOn(inserts: Partial<OperationInserts>) {
+  const clock = new FakeClock();
+  const all: OperationInserts = {
+    insert: () => Promise.reject(lost()),
+    promote: () => Promise.reject(lost()),
+    ...inserts,
+  };
+  return { clock, recorder: new Recorder(all, bounds, { clock, logger: silentLogger }) };
+}
+
+describe('an insert of unknown outcome', () => {
+  it('is found where it was committed, also when its repeat shares a batch with rows that the lost lease refuses', async () => {
+    const committed = aNewOperation();
+    const refused = aNewOperation();
+    const row = anOperation({ id: committed.id });
+    const { recorder } = recorderOn({
+      promote: async (operations: readonly NewOperation[]) => {
+        if (operations.every(({ id }) => id === committed.id)) return [row];
+        throw new LeaseLostError(0);
+      },
+    });
+    const [first, second] = await Promise.allSettled([
+      recorder.promote(committed, lease),
+      recorder.promote(refused, lease),
+    ]);
+    expect(first).toEqual({ status: 'fulfilled', value: row });
+    expect(second).toMatchObject({ status: 'rejected', reason: expect.any(LeaseLostError) });
+  });
+
+  it('is absent only where the store says so; at stop it stays unknown', async () => {
+    const refusing = recorderOn({ promote: () => Promise.reject(new LeaseLostError(0)) });
+    const absent = refusing.recorder.promoteUntilKnown(aNewOperation(), lease);
+    await vi.waitFor(async () => {
+      refusing.clock.advance(500);
+      expect(await Promise.race([absent, 'not yet'])).toBe('absent');
+    });
+    const failing = recorderOn({});
+    const unknown = failing.recorder.promoteUntilKnown(aNewOperation(), lease);
+    await failing.recorder.stop();
+    expect(await unknown).toBe('stopped');
+  });
+});
+
+describe('the dispatcher', () => {
+  const unreachable = () => new PublishError('unreachable', 'no broker', { certainlyNotSent: true, definite: false });
+  const timedOut = () => new PublishError('timed_out', 'no answer', { certainlyNotSent: false, definite: false });
+
+  function setUp(publish: () => Promise<PublishReceipt>) {
+    const clock = new FakeClock();
+    const written: OperationChange[] = [];
+    const changes = {
+      commit: async (batch: readonly OperationChange[]) => {
+        written.push(...batch);
+        return { operations: [], missing: [] };
+      },
+    };
+    const writer = new ChangeWriter(
+      changes,
+      { maxBatch: 10, maxPending: 10, onChanged: () => undefined },
+      { clock, logger: silentLogger },
+    );
+    const publisher = { assertFits: () => undefined, publish: vi.fn(publish) };
+    const deps = { clock, nowMs: () => clock.monotonicMs(), logger: silentLogger };
+    const dispatcher = new Dispatcher(publisher, writer, { maxPending: 2, maxPendingBytes: 1000 }, deps);
+    const { record } = aNewOperation();
+    const work = { operationId: anOperation().id, record, deadlineMs: 5000, endsAtAck: false };
+    dispatcher.reserve(record);
+    return { clock, written, publisher, dispatcher, work };
+  }
+
+  it('never sends a command after its deadline: one that was never sent is expired, not_sent', async () => {
+    const { clock, written, publisher, dispatcher, work } = setUp(() => Promise.reject(unreachable()));
+    dispatcher.dispatch(work);
+    await vi.waitFor(() => {
+      clock.advance(1000);
+      expect(written).toHaveLength(1);
+    });
+    expect(written[0]?.events[0]).toMatchObject({
+      type: 'expired',
+      error: { code: 'OPERATION_EXPIRED', delivery: 'not_sent' },
+    });
+    for (const [, giveUpAtMs] of publisher.publish.mock.calls as unknown as [unknown, number][]) {
+      expect(giveUpAtMs).toBeLessThanOrEqual(work.deadlineMs);
+    }
+    expect(dispatcher.pending).toBe(0);
+  });
+
+  it('does not send at all what is late already', async () => {
+    const { clock, written, publisher, dispatcher, work } = setUp(() => Promise.reject(unreachable()));
+    clock.advance(6000);
+    dispatcher.dispatch(work);
+    await vi.waitFor(() => expect(written).toHaveLength(1));
+    expect(publisher.publish).not.toHaveBeenCalled();
+  });
+
+  it('says nothing of a late command that may have been sent: its reply may be on the way', async () => {
+    const { clock, written, dispatcher, work } = setUp(() => Promise.reject(timedOut()));
+    dispatcher.dispatch(work);
+    await vi.waitFor(() => {
+      clock.advance(1000);
+      expect(dispatcher.pending).toBe(0);
+    });
+    expect(written).toHaveLength(0);
+  });
+
+  it('is bounded, in commands and in bytes', () => {
+    const { dispatcher, work } = setUp(() => new Promise(() => undefined));
+    expect(() => dispatcher.reserve({ ...work.record, value: Buffer.alloc(2000) })).toThrow(
+      expect.objectContaining({ code: 'OVERLOADED', delivery: 'not_sent' }),
+    );
+    dispatcher.reserve(work.record);
+    expect(() => dispatcher.reserve(work.record)).toThrow(expect.objectContaining({ code: 'OVERLOADED' }));
+  });
+
+  it('does not wait for a database that is away when it stops', async () => {
+    const clock = new FakeClock();
+    const writer = new ChangeWriter(
+      { commit: () => Promise.reject(lost()) },
+      { maxBatch: 10, maxPending: 10, onChanged: () => undefined },
+      { clock, logger: silentLogger },
+    );
+    const publisher = { assertFits: () => undefined, publish: async () => ({ partition: 0, offset: 1n }) };
+    const deps = { clock, nowMs: () => 0, logger: silentLogger };
+    const dispatcher = new Dispatcher(publisher, writer, { maxPending: 2, maxPendingBytes: 1000 }, deps);
+    const { record } = aNewOperation();
+    dispatcher.reserve(record);
+    dispatcher.dispatch({ operationId: anOperation().id, record, deadlineMs: 5000, endsAtAck: false });
+    await vi.waitFor(() => expect(clock.pendingTimers).toBe(1));
+    writer.stopRepeating();
+    await dispatcher.stop();
+    expect(dispatcher.pending).toBe(0);
+  });
+});
