@@ -7,6 +7,11 @@ import { isTopicNotAuthorized, isUnknownTopic } from './kafka-errors.ts';
 const DEFAULT_MAX_MESSAGE_BYTES = 1_048_588;
 /** Partitions may be added to a topic while we run. */
 const REFRESH_MS = 60_000;
+/**
+ * A refusal that is not asked about again for this long is forgotten: what was refused an hour ago and is refused now may
+ * have been there all the time between. Above the longest pause between two tries of a recorded command.
+ */
+const FORGET_REFUSAL_MS = 10_000;
 
 export interface TopicFacts {
   readonly partitionCount: number;
@@ -14,11 +19,17 @@ export interface TopicFacts {
   readonly replicas: number;
 }
 
+/** Monotonic times of the first and the last of the answers that refused a topic without a long silence between them. */
+interface Refusal {
+  readonly sinceMs: number;
+  readonly lastMs: number;
+}
+
 /** The brokers answered that there is no such topic, or that we may not see it. */
 export class TopicRefusedError extends Error {
   override readonly name = 'TopicRefusedError';
   readonly problem: 'unknown_topic' | 'not_authorized';
-  /** How long every answer has said so, in ms. */
+  /** How long every answer has said so, in ms, with no long silence between two of them. */
   readonly forMs: number;
   constructor(problem: 'unknown_topic' | 'not_authorized', message: string, forMs: number, cause: unknown) {
     super(message, { cause });
@@ -37,8 +48,8 @@ export class TopicCatalog {
   readonly #facts = new Map<string, TopicFacts>();
   readonly #maxMessageBytes = new Map<string, number>();
   readonly #lookUps = new Map<string, Promise<TopicFacts>>();
-  /** Since when (monotonic) every answer has refused a topic. */
-  readonly #refusedSinceMs = new Map<string, number>();
+  /** Topics that every answer has refused. */
+  readonly #refusals = new Map<string, Refusal>();
   #cancelRefresh: (() => void) | null = null;
   #isClosed = false;
 
@@ -90,6 +101,7 @@ export class TopicCatalog {
   }
 
   async #ask(topic: string): Promise<TopicFacts> {
+    const askedMs = this.#clock.monotonicMs();
     try {
       const { topics } = await this.#admin.fetchTopicMetadata({ topics: [topic] });
       const partitions = topics.find((each) => each.name === topic)?.partitions ?? [];
@@ -100,19 +112,21 @@ export class TopicCatalog {
         replicas: Math.min(...partitions.map((each) => each.replicas.length)),
       };
       this.#facts.set(topic, facts);
-      this.#refusedSinceMs.delete(topic);
+      this.#refusals.delete(topic);
       return facts;
     } catch (error) {
-      throw this.#refusalOf(topic, error) ?? error;
+      throw this.#refusalOf(topic, error, askedMs) ?? error;
     }
   }
 
-  #refusalOf(topic: string, error: unknown): TopicRefusedError | null {
+  #refusalOf(topic: string, error: unknown, askedMs: number): TopicRefusedError | null {
     if (!isUnknownTopic(error) && !isTopicNotAuthorized(error)) return null;
     this.#facts.delete(topic);
     const nowMs = this.#clock.monotonicMs();
-    const sinceMs = this.#refusedSinceMs.get(topic) ?? nowMs;
-    this.#refusedSinceMs.set(topic, sinceMs);
+    const before = this.#refusals.get(topic);
+    const goesOn = before !== undefined && askedMs - before.lastMs <= FORGET_REFUSAL_MS;
+    const sinceMs = goesOn ? before.sinceMs : nowMs;
+    this.#refusals.set(topic, { sinceMs, lastMs: nowMs });
     const [problem, message] = isUnknownTopic(error)
       ? (['unknown_topic', `there is no topic ${topic}`] as const)
       : (['not_authorized', `this gateway may not use topic ${topic}`] as const);

@@ -170,7 +170,7 @@ function decodeSegment(rawSegment: string): string {
     return decodeURIComponent(rawSegment);
   } catch {
     throw new Failure('REQUEST_MALFORMED', `path segment "${rawSegment}" is not percent-encoded UTF-8`, {
-      violations: [{ parameter: rawSegment, detail: 'expected percent-encoded UTF-8 in the path' }],
+      violations: [{ parameter: 'path', detail: `expected percent-encoded UTF-8, found "${rawSegment}"` }],
     });
   }
 }

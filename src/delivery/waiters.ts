@@ -1,3 +1,4 @@
+import { RETRY_AFTER_MS } from '../operations/failures.ts';
 import { isTerminal, type Operation } from '../operations/operation.ts';
 import type { OperationReads, SettlementWaits } from '../operations/ports.ts';
 import { Batcher } from '../runtime/batch.ts';
@@ -5,7 +6,6 @@ import type { Clock } from '../runtime/clock.ts';
 import { Failure } from '../runtime/failure.ts';
 import type { Logger } from '../runtime/log.ts';
 
-const RETRY_AFTER_MS = 1000;
 const MAX_READ_BATCH = 500;
 
 export interface WaitersOptions {

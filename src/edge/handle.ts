@@ -1,6 +1,6 @@
 import type { Command, ContractMessage } from '../contract/command.ts';
 import { failureOfOperation } from '../operations/failures.ts';
-import type { Invocation, Outcome } from '../operations/invocation.ts';
+import type { Invocation, Outcome, WaitPreference } from '../operations/invocation.ts';
 import { type HeaderText, type Operation, type OperationResult, resultOf } from '../operations/operation.ts';
 import { endsCommand, type Reply } from '../operations/reply.ts';
 import { Failure } from '../runtime/failure.ts';
@@ -11,6 +11,8 @@ export interface HandleOptions {
   /** Gateways that a call may cross; past it the worker is calling itself. */
   readonly maxHops: number;
 }
+
+const AT_ONCE: WaitPreference = Object.freeze({ kind: 'none' });
 
 type Invoke = (invocation: Invocation) => Promise<Outcome>;
 
@@ -48,7 +50,7 @@ function toInvocation(call: Call, request: ContractMessage): Invocation {
   return {
     command,
     principal: call.principal,
-    wait: call.wait,
+    wait: waitOf(call),
     key: command.codec.keyOf(request),
     value,
     contentType,
@@ -59,6 +61,14 @@ function toInvocation(call: Call, request: ContractMessage): Invocation {
     signal: call.signal,
     ...(call.onRecorded ? { onRecorded: call.onRecorded } : {}),
   };
+}
+
+/**
+ * Whoever calls a method that returns google.longrunning.Operation has asked for the operation, over every edge. A command
+ * that fails at the end of its wait has none to give.
+ */
+function waitOf({ command, wait }: Call): WaitPreference {
+  return command.returnsOperation && command.policy.onTimeout === 'ACCEPT' ? AT_ONCE : wait;
 }
 
 function extraHeadersOf(call: Call): HeaderText {

@@ -1,3 +1,4 @@
+import { pause } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { isTransient } from './store-error.ts';
 
@@ -19,8 +20,4 @@ export async function retryTransient<Result>(
     // Apart by chance: two transactions that met once would else meet again.
     await pause(clock, attempt * STEP_MS * Math.random());
   }
-}
-
-export function pause(clock: Clock, delayMs: number): Promise<void> {
-  return new Promise((resolve) => clock.setTimer(resolve, delayMs));
 }

@@ -95,6 +95,7 @@ describeOnBothStacks('the policy says what is recorded', (stack) => {
     const answer = await sluice.grpc.call('TellKept', { key: 'four' });
     expect(answer.code, answer.message).toBe('OK');
     const name = answer.announced;
+    expect(answer.operation).toBe(name);
     expect((await sluice.grpc.waitOperation(name!)).value).toMatchObject({ done: true });
   });
 });

@@ -109,6 +109,7 @@ test('a caller without a trace gets one, and a request id of ours', async () => 
 
 test.each([
   ['sluice-hops', 'many', 'HEADER_INVALID'],
+  ['sluice-hops', '10000', 'HEADER_INVALID'],
   ['idempotency-key', 'k', 'FEATURE_UNSUPPORTED'],
   ['callback-url', 'https://example.com', 'FEATURE_UNSUPPORTED'],
 ])('metadata %s = %s is refused as %s', async (name, value, reason) => {
@@ -344,6 +345,24 @@ test.each([
   expect(await sendFrames(gate, {}, EMPTY_MESSAGE)).toBe('0');
   expect(await sendFrames(gate, headers, body)).toBe(String(code));
   expect(calls).toHaveLength(1);
+});
+
+// In 32 bits the first would be an hour, and others less than nothing. The second is the longest that Java asks for.
+test.each(['1194H', '2562047H', '99999999H', '35792M', '2147484S', '99999999S'])(
+  'a deadline of 25 days or more is none: %s',
+  async (timeout) => {
+    const { calls, handle } = keepCalls();
+    const gate = await open({ handle });
+    expect(await sendFrames(gate, { 'grpc-timeout': timeout }, EMPTY_MESSAGE)).toBe('0');
+    expect(calls.map(({ wait }) => wait)).toEqual([{ kind: 'until', atMs: null }]);
+  },
+);
+
+test.each(['596H', '99999999m', '2147483S'])('a deadline of 24 days is counted: %s', async (timeout) => {
+  const { calls, handle } = keepCalls();
+  const gate = await open({ handle });
+  expect(await sendFrames(gate, { 'grpc-timeout': timeout }, EMPTY_MESSAGE)).toBe('0');
+  expect(calls[0]?.wait).toEqual({ kind: 'until', atMs: expect.any(Number) });
 });
 
 test('a result over the limit says that the command has run', async () => {

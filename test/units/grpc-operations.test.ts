@@ -2,6 +2,8 @@ import { status } from '@grpc/grpc-js';
 import { afterEach, expect, test } from 'vitest';
 import { operationMetadataType } from '../../src/contract/own-messages.ts';
 import type { ListQuery } from '../../src/edge/call.ts';
+import { createHandle } from '../../src/edge/handle.ts';
+import type { Invocation, Outcome } from '../../src/operations/invocation.ts';
 import { Failure } from '../../src/runtime/failure.ts';
 import {
   callMethod,
@@ -184,16 +186,15 @@ test.each(['CancelOperation', 'DeleteOperation'])('%s is not served yet', async 
   expect(answered.status.code).toBe(status.UNIMPLEMENTED);
 });
 
-test('a method that returns an operation is asked not to wait and answers with it', async () => {
+test('a method that returns an operation is not waited for and answers with it', async () => {
   const waits: unknown[] = [];
   const operation = makeOperation({ command: 'mill.v1.Mill/GrindLong', state: 'accepted' });
-  const gate = await open({
-    handle: async (call) => {
-      waits.push(call.wait);
-      call.onRecorded?.(operation);
-      return { kind: 'operation', operation };
-    },
-  });
+  const invoke = async ({ wait, onRecorded }: Invocation): Promise<Outcome> => {
+    waits.push(wait);
+    onRecorded?.(operation);
+    return { kind: 'pending', operation };
+  };
+  const gate = await open({ handle: createHandle(invoke, { maxHops: 8 }) });
   const { value, status: end } = await callMethod(gate, '/mill.v1.Mill/GrindLong', { id: 'x' });
   expect(end.code).toBe(status.OK);
   expect(value).toMatchObject({ name: NAME });

@@ -100,6 +100,24 @@ test.each([
   expect(response.headers.get('x-request-id') === id).toBe(kept);
 });
 
+test.each([{}, { prefer: 'wait=5' }, { prefer: 'respond-async, wait=5' }])(
+  'a method that returns google.longrunning.Operation is answered 202 without a wait: %o',
+  async (headers) => {
+    const rig = await openRig();
+    rig.invoke = async () => ({ kind: 'pending', operation: operation({ command: 'test.v1.Orders/Restock' }) });
+    const response = await rig.post('/v1/restocks', '{"id":"o1"}', headers);
+    expect(rig.invocations.map(({ wait }) => wait)).toEqual([{ kind: 'none' }]);
+    expect([response.status, response.headers.get('location')]).toEqual([202, `/operations/${ID}`]);
+    expect(response.headers.get('preference-applied') ?? '').not.toContain('wait');
+  },
+);
+
+test('a method that returns google.longrunning.Operation and fails at the end of its wait is waited for', async () => {
+  const rig = await openRig();
+  await rig.post('/v1/restocks:now', '{"id":"o1"}', { prefer: 'wait=5' });
+  expect(rig.invocations.map(({ wait }) => wait)).toEqual([{ kind: 'for', waitMs: 5000 }]);
+});
+
 test('forwarded headers and hops reach the command', async () => {
   const rig = await openRig();
   await rig.post('/v1/orders', ORDER, { 'x-tenant': 't1', 'sluice-hops': '2' });
@@ -175,6 +193,7 @@ test.each([
   ['callback-url', 'https://a.example', 'FEATURE_UNSUPPORTED'],
   ['sluice-hops', '-1', 'HEADER_INVALID'],
   ['sluice-hops', 'many', 'HEADER_INVALID'],
+  ['sluice-hops', '10000', 'HEADER_INVALID'],
 ])('%s: %s is refused by name with %s', async (header, value, code) => {
   const rig = await openRig();
   const response = await rig.post('/v1/orders', ORDER, { [header]: value });
@@ -192,7 +211,7 @@ test.each([
   ['POST', '/v1/orders', '{"customerId":"\\u0000"}', { errors: [{ pointer: '#/customerId' }] }],
   ['POST', '/v1/orders', '{}', { errors: [{ pointer: '#/customerId' }] }],
   ['POST', '/v1/orders', '['.repeat(300) + ']'.repeat(300), { delivery: 'not_sent' }],
-  ['GET', '/v1/orders/%ff', undefined, { code: 'REQUEST_MALFORMED' }],
+  ['GET', '/v1/orders/%ff', undefined, { code: 'REQUEST_MALFORMED', errors: [{ parameter: 'path' }] }],
   ['GET', '/v1/orders/%zz', undefined, { code: 'REQUEST_MALFORMED' }],
   ['GET', '/v1/orders/o%001', undefined, { errors: [{ parameter: 'id' }] }],
   ['GET', '/v1/orders/o1?colour=red', undefined, { errors: [{ parameter: 'colour' }] }],

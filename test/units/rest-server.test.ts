@@ -146,6 +146,7 @@ test('a caller that goes away in the middle of its body sends no command', async
   const head = `POST /v1/orders HTTP/1.1\r\n${GOOD}Content-Type: application/json\r\nContent-Length: 19\r\nExpect: 100-continue\r\n\r\n`;
   await talk(port, head, '100 Continue');
   await vi.waitFor(() => expect(rig.lines.at(-1)?.fields).toMatchObject({ status: 499, outcome: 'CALL_CANCELLED' }));
+  expect(rig.lines.at(-1)?.fields).toMatchObject({ delivery: 'not_sent' });
   expect(rig.invocations).toEqual([]);
 });
 

@@ -40,6 +40,15 @@ service Orders {
     option (google.api.http) = { post: "/v1/notes" body: "*" };
     option (sluice.v1.command) = { style: NOTIFY };
   }
+  rpc Restock(GetOrderRequest) returns (google.longrunning.Operation) {
+    option (google.api.http) = { post: "/v1/restocks" body: "*" };
+    option (google.longrunning.operation_info) = { response_type: "Order" metadata_type: "Order" };
+  }
+  rpc RestockNow(GetOrderRequest) returns (google.longrunning.Operation) {
+    option (google.api.http) = { post: "/v1/restocks:now" body: "*" };
+    option (google.longrunning.operation_info) = { response_type: "Order" metadata_type: "Order" };
+    option (sluice.v1.command) = { on_timeout: FAIL };
+  }
   rpc Watch(GetOrderRequest) returns (stream Order) {
     option (google.api.http) = { get: "/v1/orders/{id}/watch" };
   }

@@ -354,8 +354,11 @@ describe('path templates', () => {
   });
 
   test('a path that is not percent-encoded UTF-8 is malformed', () => {
-    expect(failureOf(() => call(contract, 'GET', '/v1/jobs/%FF')).code).toBe('REQUEST_MALFORMED');
-    expect(failureOf(() => call(contract, 'GET', '/v1/jobs/%zz')).code).toBe('REQUEST_MALFORMED');
+    for (const segment of ['%FF', '%zz']) {
+      const { code, violations } = failureOf(() => call(contract, 'GET', `/v1/jobs/${segment}`));
+      expect(code).toBe('REQUEST_MALFORMED');
+      expect(violations).toEqual([{ parameter: 'path', detail: expect.stringContaining(segment) }]);
+    }
   });
 
   test('NUL in a path variable is refused by name', () => {

@@ -1,5 +1,6 @@
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
+import { forgetLongDeadlines } from './long-deadlines.ts';
 
 type Address = { readonly host: string; readonly port: number; readonly maxConnections: number };
 
@@ -16,6 +17,7 @@ export class Connections {
   constructor(server: Server, maxConnections: number) {
     this.#server = server;
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+    forgetLongDeadlines(server);
     this.#listener = createServer({ noDelay: true }, (socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));

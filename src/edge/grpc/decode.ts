@@ -4,7 +4,7 @@ import type { Command, ContractMessage } from '../../contract/command.ts';
 import type { WaitPreference } from '../../operations/invocation.ts';
 import { ANONYMOUS, type Operation } from '../../operations/operation.ts';
 import type { Call } from '../call.ts';
-import { readHops, refuseUnkeptPromises } from '../request-headers.ts';
+import { OnlyRequest, readHops, refuseUnkeptPromises } from '../call-head.ts';
 import type { Exchange } from './exchange.ts';
 
 /** @throws Failure HEADERS_TOO_LARGE, HEADER_INVALID, FEATURE_UNSUPPORTED */
@@ -31,8 +31,8 @@ class UnaryCall implements Call {
     this.onRecorded = (operation) => exchange.announce(operation.id);
     this.requestId = exchange.requestId;
     this.command = command;
-    this.requests = new DecodedRequest(command, exchange);
-    this.wait = command.returnsOperation ? AT_ONCE : { kind: 'until', atMs: exchange.waitUntilMs };
+    this.requests = new OnlyRequest(() => decode(command, exchange));
+    this.wait = { kind: 'until', atMs: exchange.waitUntilMs };
     this.traceparent = exchange.trace.traceparent;
     this.tracestate = exchange.trace.tracestate;
     this.hops = hops;
@@ -47,34 +47,8 @@ class UnaryCall implements Call {
   }
 }
 
-/** A method that returns google.longrunning.Operation. */
-const AT_ONCE: WaitPreference = Object.freeze({ kind: 'none' });
-
-/** The one request of a unary call, decoded and validated when it is pulled. */
-class DecodedRequest implements AsyncIterable<ContractMessage> {
-  readonly #command: Command;
-  readonly #exchange: Exchange;
-
-  constructor(command: Command, exchange: Exchange) {
-    this.#command = command;
-    this.#exchange = exchange;
-  }
-
-  [Symbol.asyncIterator](): AsyncIterator<ContractMessage> {
-    let done = false;
-    return {
-      next: async () => {
-        if (done) return { done: true, value: undefined };
-        done = true;
-        return { done: false, value: this.#decode() };
-      },
-    };
-  }
-
-  #decode(): ContractMessage {
-    const { codec } = this.#command;
-    const message = codec.requestFromBinary(this.#exchange.requestBytes);
-    codec.validateRequest(message);
-    return message;
-  }
+function decode(command: Command, exchange: Exchange): ContractMessage {
+  const message = command.codec.requestFromBinary(exchange.requestBytes);
+  command.codec.validateRequest(message);
+  return message;
 }

@@ -3,9 +3,8 @@ import { statusType } from '../../contract/own-messages.ts';
 import type { HeaderText } from '../../operations/operation.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { Failure, GRPC_CODE } from '../../runtime/failure.ts';
+import { chooseRequestId, hideDefect } from '../call-head.ts';
 import type { CallLog } from '../call-log.ts';
-import { chooseRequestId } from '../request-headers.ts';
-import { toFailure } from '../to-failure.ts';
 import { readTrace, type Trace } from '../trace.ts';
 import { patienceMs } from './deadline.ts';
 import { checkLimits, type Entries, OPERATION_KEY, operationName, readText, setReplyHeaders } from './metadata.ts';
@@ -106,9 +105,8 @@ export class Exchange {
   /** @param concernsCommand whether the answer says what became of a command. */
   refuse(error: unknown, concernsCommand: boolean): void {
     if (this.#ended) return;
-    const failure = toFailure(error);
-    if (failure.code === 'INTERNAL')
-      this.#deps.callLog.recordDefect(this.name, this.requestId, failure.cause ?? failure);
+    const of = { command: this.name, requestId: this.requestId };
+    const failure = hideDefect(error, this.#deps.callLog, of);
     const { operationId, delivery } = failure;
     const status = statusOf(troubleOf(failure, this.requestId, concernsCommand));
     const trailing = this.#trailing(operationId, []);

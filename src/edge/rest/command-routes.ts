@@ -1,6 +1,7 @@
 /** All routes of the contract, behind one catch-all: the contract's router decides, not Hono's. */
 
 import type { RouteMatch } from '../../contract/routes.ts';
+import { RETRY_AFTER_MS } from '../../operations/failures.ts';
 import { Failure } from '../../runtime/failure.ts';
 import type { Handle } from '../call.ts';
 import { type Matched, readCall } from './decode.ts';
@@ -20,8 +21,6 @@ export interface CommandRoutesOptions {
   /** True once this instance takes no new calls. */
   readonly isDraining: () => boolean;
 }
-
-const DRAINING_RETRY_AFTER_MS = 1000;
 
 export class CommandRoutes {
   readonly #options: CommandRoutesOptions;
@@ -66,7 +65,7 @@ export class CommandRoutes {
 
   #refuseWhileDraining(): void {
     if (!this.#options.isDraining()) return;
-    throw new Failure('NOT_READY', 'this instance is stopping', { retryAfterMs: DRAINING_RETRY_AFTER_MS });
+    throw new Failure('NOT_READY', 'this instance is stopping', { retryAfterMs: RETRY_AFTER_MS });
   }
 }
 

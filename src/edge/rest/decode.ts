@@ -1,7 +1,6 @@
 /** A request on a command's route as a `Call`. */
 
 import type { Command, ContractMessage, JsonValue } from '../../contract/command.ts';
-import type { HttpBinding } from '../../contract/http-rule.ts';
 import type { RouteMatch } from '../../contract/routes.ts';
 import { assembleRequest, parseJsonBody } from '../../contract/transcode.ts';
 import type { WaitPreference } from '../../operations/invocation.ts';
@@ -9,7 +8,7 @@ import type { Principal } from '../../operations/operation.ts';
 import { ANONYMOUS } from '../../operations/operation.ts';
 import { Failure } from '../../runtime/failure.ts';
 import type { Call } from '../call.ts';
-import { readHops, refuseUnkeptPromises } from '../request-headers.ts';
+import { OnlyRequest, readHops, refuseUnkeptPromises } from '../call-head.ts';
 import type { Exchange } from './exchange.ts';
 import type { Incoming } from './incoming.ts';
 import { requireJsonBody } from './negotiate.ts';
@@ -45,7 +44,7 @@ class RestCall implements Call {
   constructor(exchange: Exchange, matched: Matched, preferences: Preferences, maxBodyBytes: number) {
     this.requestId = exchange.requestId;
     this.command = matched.command;
-    this.requests = new LazyRequest(exchange.incoming, matched, maxBodyBytes);
+    this.requests = new OnlyRequest(() => readRequest(exchange.incoming, matched, maxBodyBytes));
     this.wait = toWait(matched.command, preferences);
     this.traceparent = exchange.trace.traceparent;
     this.tracestate = exchange.trace.tracestate;
@@ -64,46 +63,26 @@ class RestCall implements Call {
   }
 }
 
-/** A stream of one that reads, decodes and validates when it is pulled. */
-class LazyRequest implements AsyncIterable<ContractMessage> {
-  readonly #incoming: Incoming;
-  readonly #matched: Matched;
-  readonly #maxBodyBytes: number;
+async function readRequest(incoming: Incoming, matched: Matched, maxBodyBytes: number): Promise<ContractMessage> {
+  const { command, binding, variables } = matched;
+  const body = incoming.hasBody ? await readBody(incoming, matched, maxBodyBytes) : undefined;
+  const message = assembleRequest(command, binding, variables, incoming.query, body);
+  command.codec.validateRequest(message, binding);
+  return message;
+}
 
-  constructor(incoming: Incoming, matched: Matched, maxBodyBytes: number) {
-    this.#incoming = incoming;
-    this.#matched = matched;
-    this.#maxBodyBytes = maxBodyBytes;
-  }
-
-  [Symbol.asyncIterator](): AsyncIterator<ContractMessage> {
-    let done = false;
-    return {
-      next: async () => {
-        if (done) return { done: true, value: undefined };
-        done = true;
-        return { done: false, value: await this.#read() };
-      },
-    };
-  }
-
-  async #read(): Promise<ContractMessage> {
-    const { command, binding, variables } = this.#matched;
-    const body = this.#incoming.hasBody ? await this.#readBody(command, binding) : undefined;
-    const message = assembleRequest(command, binding, variables, this.#incoming.query, body);
-    command.codec.validateRequest(message, binding);
-    return message;
-  }
-
-  /** A body of no bytes is no body. */
-  async #readBody(command: Command, binding: HttpBinding): Promise<JsonValue | undefined> {
-    const bytes = await this.#incoming.readBody(this.#maxBodyBytes);
-    if (bytes.length === 0) return undefined;
-    if (binding.body !== null) return parseJsonBody(bytes);
-    throw new Failure('REQUEST_INVALID', `${command.name} takes no body on this path`, {
-      violations: [{ pointer: '#', detail: 'is not taken, expected no body' }],
-    });
-  }
+/** A body of no bytes is no body. */
+async function readBody(
+  incoming: Incoming,
+  { command, binding }: Matched,
+  maxBodyBytes: number,
+): Promise<JsonValue | undefined> {
+  const bytes = await incoming.readBody(maxBodyBytes);
+  if (bytes.length === 0) return undefined;
+  if (binding.body !== null) return parseJsonBody(bytes);
+  throw new Failure('REQUEST_INVALID', `${command.name} takes no body on this path`, {
+    violations: [{ pointer: '#', detail: 'is not taken, expected no body' }],
+  });
 }
 
 /** A day: above every `max_wait` that makes sense, and a number that can be counted with. */

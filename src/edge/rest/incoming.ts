@@ -159,7 +159,8 @@ export const UNREAD: Incoming = Object.freeze({
 });
 
 function callerGone(): Failure {
-  return new Failure('CALL_CANCELLED', 'the caller went away before the body was complete');
+  const detail = 'the caller went away before the body was complete';
+  return new Failure('CALL_CANCELLED', detail, { delivery: 'not_sent' });
 }
 
 function bodyTooLarge(maxBytes: number): Failure {

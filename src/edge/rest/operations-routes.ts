@@ -15,6 +15,7 @@ import type { Links } from './links.ts';
 import { readListQuery } from './list-query.ts';
 import { requireAcceptable } from './negotiate.ts';
 import { parsePrefer } from './prefer.ts';
+import { toRetrySeconds } from './problem.ts';
 import { addWorkerHeaders, pendingHeaders, withBody } from './render.ts';
 import { etagOf, matchesEtag, writeStatusDocument } from './status-document.ts';
 
@@ -79,7 +80,7 @@ export class OperationRoutes {
     if (!isRead(incoming)) return refuseMethod(incoming.method, READ);
     requireAcceptable(incoming.header('accept'));
     const query = readListQuery(incoming.query);
-    const page = await this.#options.operations.list(ANONYMOUS, query).catch(nameParameter);
+    const page = await this.#options.operations.list(ANONYMOUS, query);
     const documents = page.operations.map((operation) => this.#write(incoming, operation));
     const body = `{"operations":[${documents.join(',')}],"nextPageToken":${JSON.stringify(page.nextPageToken ?? '')}}`;
     return answerJson(200, { 'cache-control': CACHE_CONTROL }, body);
@@ -114,7 +115,7 @@ export class OperationRoutes {
       vary: 'Prefer',
     };
     if (appliedSeconds !== null) headers['preference-applied'] = `wait=${appliedSeconds}`;
-    if (!isTerminal(operation.state)) headers['retry-after'] = String(Math.ceil(this.#options.pollAfterMs / 1000));
+    if (!isTerminal(operation.state)) headers['retry-after'] = String(toRetrySeconds(this.#options.pollAfterMs));
     return headers;
   }
 
@@ -158,15 +159,4 @@ function isRead(incoming: Incoming): boolean {
 
 function answerNotModified(operation: Operation, headers: Record<string, string>): RestAnswer {
   return { status: 304, headers, body: null, outcome: 'NOT_MODIFIED', delivery: null, operationId: operation.id };
-}
-
-/** The resource knows what a token must be, the edge what the parameter is called. */
-function nameParameter(error: unknown): never {
-  if (!(error instanceof Failure) || error.code !== 'PAGE_TOKEN_INVALID' || error.violations.length > 0) throw error;
-  throw new Failure('PAGE_TOKEN_INVALID', error.message, {
-    violations: [
-      { parameter: 'page_token', detail: 'expected a nextPageToken as it was given, with the same filters' },
-    ],
-    cause: error,
-  });
 }

@@ -3,9 +3,8 @@
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
+import { chooseRequestId, hideDefect } from '../call-head.ts';
 import { CallLog } from '../call-log.ts';
-import { chooseRequestId } from '../request-headers.ts';
-import { toFailure } from '../to-failure.ts';
 import { readTrace } from '../trace.ts';
 import type { Exchange, RestAnswer } from './exchange.ts';
 import type { Incoming } from './incoming.ts';
@@ -53,9 +52,7 @@ export class Responder {
 
   /** The problem that an error is to the caller. */
   fail(exchange: Exchange, error: unknown): RestAnswer {
-    const failure = toFailure(error);
-    if (failure.code === 'INTERNAL')
-      this.#log.recordDefect(labelOf(exchange), exchange.requestId, failure.cause ?? failure);
+    const failure = hideDefect(error, this.#log, { command: labelOf(exchange), requestId: exchange.requestId });
     const linkOf = (id: string) => this.#options.links.ofOperation(exchange.incoming, id).self;
     const concernsCommand = exchange.command !== null;
     const answer = answerProblem(failure, { requestId: exchange.requestId, linkOf, concernsCommand });
