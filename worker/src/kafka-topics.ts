@@ -78,7 +78,7 @@ export class KafkaTopics {
 
   /** The offset that the next record will have, by partition. */
   async endOffsets(topic: string): Promise<Map<number, bigint>> {
-    const offsets = await this.#askAtStart(`finding the end of ${topic}`, (admin) => admin.fetchTopicOffsets(topic));
+    const offsets = await this.#askAtStart(`finding the end of ${topic}`, (admin) => readTopicOffsets(admin, topic));
     return new Map(offsets.map(({ partition, high }) => [partition, BigInt(high)]));
   }
 
@@ -166,4 +166,19 @@ interface Refusal extends Error {
 function readRefusals(error: unknown): readonly Refusal[] {
   const { name, errors } = error as { name?: string; errors?: readonly Refusal[] };
   return name === 'KafkaJSAggregateError' ? (errors ?? []) : [];
+}
+
+/** Of a topic whose partitions have no leader yet, kafkajs 2.2.4 ends in a TypeError of its own: that is "not yet" too. */
+export async function readTopicOffsets(
+  admin: Pick<Admin, 'fetchTopicOffsets'>,
+  topic: string,
+): ReturnType<Admin['fetchTopicOffsets']> {
+  try {
+    return await admin.fetchTopicOffsets(topic);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    const notYet = new Error(`topic ${topic} has no leader yet`, { cause: error });
+    notYet.name = 'KafkaJSTopicMetadataNotLoaded';
+    throw notYet;
+  }
 }

@@ -1,7 +1,8 @@
 // A cluster that has not heard yet of what it was told, or is not up yet, played by a stand-in.
 import type { Admin, Kafka } from 'kafkajs';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { KafkaTopics } from '../src/kafka-topics.ts';
+import { isTransient } from '../src/kafka-errors.ts';
+import { KafkaTopics, readTopicOffsets } from '../src/kafka-topics.ts';
 import type { Logger } from '../src/log.ts';
 import { ManualClock, turn } from './support/manual-clock.ts';
 
@@ -123,4 +124,14 @@ describe('topics at the start of a worker', () => {
     expect(await ended).toBe('KafkaJSConnectionError');
     expect(clock.pendingTimers).toBe(0);
   });
+});
+
+test('a TypeError of kafkajs, for a topic that has no leader yet, is a reason to try again', async () => {
+  const leaderless = {
+    fetchTopicOffsets: () => Promise.reject(new TypeError("Cannot destructure property 'partitions'")),
+  };
+  const error = await readTopicOffsets(leaderless, 'orders').catch((reason: unknown) => reason);
+  expect(isTransient(error)).toBe(true);
+  const refused = { fetchTopicOffsets: () => Promise.reject(new Error('no')) };
+  expect(isTransient(await readTopicOffsets(refused, 'orders').catch((reason: unknown) => reason))).toBe(false);
 });
