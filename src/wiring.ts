@@ -29,6 +29,8 @@ import { createStore, type Store } from './store/store.ts';
 /** Of one transaction, in rows or replies: what the database takes in one go without holding others up. */
 const TRANSACTION = Object.freeze({ maxItems: 500, maxBytes: 8 * 1024 * 1024 });
 const REREAD_MS = 1000;
+/** One process gains nothing from more, and each keeps records. */
+const MAX_EMBEDDED_PARTITIONS = 4;
 /** Gateways may all be down so long before the reply topic forgets what came meanwhile. */
 const ALLOWED_DOWNTIME_MS = 3_600_000;
 
@@ -70,7 +72,7 @@ export async function openStack(config: Config, bootId: string, contract: Contra
     broker,
     replyTopic,
     replyPartitions: 1,
-    commandPartitions: config.kafka.commandTopicPartitions,
+    commandPartitions: Math.min(config.kafka.commandTopicPartitions, MAX_EMBEDDED_PARTITIONS),
     maxResultBytes: config.operations.maxResultBytes,
     logger: tools.logger,
   });

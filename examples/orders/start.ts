@@ -6,10 +6,12 @@ import { readConfig } from '../../src/cli/load.ts';
 import { runStart } from '../../src/cli/start.ts';
 import type { Gateway } from '../../src/gateway.ts';
 import { startInProcess } from './in-process.ts';
+import { endWithNpm } from './parent.ts';
 
 const STOP_TIMEOUT_MS = 5000;
 
 async function main(): Promise<void> {
+  endWithNpm();
   const contract = fileURLToPath(new URL('proto', import.meta.url));
   const { config, warnings } = await readConfig({ defaultSources: [contract] });
   await runStart(config, {

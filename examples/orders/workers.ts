@@ -1,11 +1,13 @@
 // `npm run workers`: the three services against Kafka, in a process of their own. See README.md for the environment.
 import { jsonLogger, kafkaTransport, readKafkaEnvironment } from '@sluice/worker';
+import { endWithNpm } from './parent.ts';
 import { startServices } from './services.ts';
 
 const PARTITIONS = 6;
 const STOP_TIMEOUT_MS = 25_000;
 
 async function main(): Promise<void> {
+  endWithNpm();
   const { kafka, namespace } = readKafkaEnvironment();
   const logger = jsonLogger({ service: 'orders-demo' });
   const transport = kafkaTransport({

@@ -3,6 +3,7 @@ import { connect as connectTls } from 'node:tls';
 import { type ISocketFactory, Kafka, type KafkaConfig, logLevel, type RetryOptions, type SASLOptions } from 'kafkajs';
 import type { Logger } from '../runtime/log.ts';
 import type { KafkaConnectionConfig } from './kafka-config.ts';
+import { quickenChecksums } from './kafka-crc.ts';
 import { quickenRecords } from './kafka-record.ts';
 import { calmRequestQueue } from './kafka-request-queue.ts';
 
@@ -22,7 +23,7 @@ export interface KafkaClient {
 /** Connects to nothing yet. `retry` is how kafkajs looks for a broker that answers, not how sends are repeated. */
 export function createKafkaClient(config: KafkaConnectionConfig, logger: Logger, retry: RetryOptions): KafkaClient {
   if (!calmRequestQueue()) logger.warn({}, 'this kafkajs is not the one that Sluice knows: its idle timer runs on');
-  if (!quickenRecords())
+  if (!quickenRecords() || !quickenChecksums())
     logger.debug({}, 'this kafkajs is not the one that Sluice knows, or has sent already: its records cost more');
   const sockets = new SocketKeeper();
   const options: KafkaConfig = {

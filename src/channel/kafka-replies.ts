@@ -49,7 +49,10 @@ export class KafkaReplySource implements ReplySource {
    * The end is that of committed records, past which no position of ours can move: a worker's open transaction holds it.
    */
   async bounds(partitions: readonly number[]): Promise<ReadonlyMap<number, { start: bigint; end: bigint }>> {
-    const offsets = await this.#deps.admin.fetchTopicOffsets(this.topic);
+    const offsets = await this.#deps.admin.fetchTopicOffsets(this.topic).catch((error: Error) => {
+      // Of a topic whose partitions have no leader yet, kafkajs 2.2.4 ends in a TypeError of its own.
+      throw error instanceof TypeError ? new Error(`topic ${this.topic} has no leader yet`, { cause: error }) : error;
+    });
     return new Map(
       offsets
         .filter(({ partition }) => partitions.includes(partition))

@@ -6,7 +6,7 @@ import { partitionOfKey } from './partition.ts';
 
 export interface MemoryBrokerOptions {
   readonly clock: Clock;
-  /** Kept of each partition; default 100,000 records and 64 MiB. */
+  /** Kept of each partition; default 100,000 records and 64 MiB, and 500 of those that all have read. */
   readonly partitionBounds?: LogBounds;
   /** A larger record is refused; default 1,048,588, as Kafka's `max.message.bytes`. */
   readonly maxRecordBytes?: number;
@@ -39,7 +39,7 @@ export class MemoryBroker {
 
   constructor(options: MemoryBrokerOptions) {
     this.#clock = options.clock;
-    this.#bounds = options.partitionBounds ?? { maxRecords: 100_000, maxBytes: 64 * 1024 * 1024 };
+    this.#bounds = options.partitionBounds ?? { passedRecords: 500, maxRecords: 100_000, maxBytes: 64 * 1024 * 1024 };
     this.maxRecordBytes = options.maxRecordBytes ?? 1_048_588;
   }
 

@@ -16,6 +16,8 @@ export interface StoredRecord extends MemoryRecord {
 }
 
 export interface LogBounds {
+  /** Of records that every reader has passed. Default: as many as may be kept at all. */
+  readonly passedRecords?: number;
   readonly maxRecords: number;
   readonly maxBytes: number;
 }
@@ -54,6 +56,7 @@ export class PartitionLog {
     while (this.#isFull(sizeBytes)) if (!this.#dropOldest()) return false;
     this.#records.push(record);
     this.#sizeBytes += sizeBytes;
+    this.#dropPassed();
     for (const reader of this.#readers) reader.wake();
     return true;
   }
@@ -74,6 +77,13 @@ export class PartitionLog {
   #isFull(sizeBytes: number): boolean {
     const kept = this.end - this.start;
     return kept > 0 && (kept >= this.#bounds.maxRecords || this.#sizeBytes + sizeBytes > this.#bounds.maxBytes);
+  }
+
+  /** What all have read is kept for a while only: a process that runs for days must not grow with it. */
+  #dropPassed(): void {
+    const { passedRecords } = this.#bounds;
+    if (passedRecords === undefined || this.#readers.size === 0) return;
+    while (this.end - this.start > passedRecords && this.#dropOldest());
   }
 
   #dropOldest(): boolean {

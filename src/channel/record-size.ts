@@ -10,6 +10,17 @@ const RECORD_OVERHEAD_BYTES = 5 + 1 + 5 + 3 + 3;
  * `max.message.bytes` holds for the whole batch: add `BATCH_OVERHEAD_BYTES`.
  */
 export function measureRecordBytes(record: CommandRecord): number {
+  if (record === lastMeasured) return lastSizeBytes;
+  lastSizeBytes = sumRecordBytes(record);
+  lastMeasured = record;
+  return lastSizeBytes;
+}
+
+/** A call asks whether its record fits, and publishes it in the same turn: the second question need not measure again. */
+let lastMeasured: CommandRecord | null = null;
+let lastSizeBytes = 0;
+
+function sumRecordBytes(record: CommandRecord): number {
   let sizeBytes = RECORD_OVERHEAD_BYTES + lengthBytes(record.key.length) + lengthBytes(record.value.length);
   for (const [name, value] of record.headers) {
     sizeBytes += lengthBytes(Buffer.byteLength(name));

@@ -5,7 +5,7 @@ import type { Logger } from '../runtime/log.ts';
 import { Trouble } from '../runtime/trouble.ts';
 import type { ChangeWriter } from './changes.ts';
 import { eventOf } from './events.ts';
-import { RETRY_AFTER_MS } from './failures.ts';
+import { PUBLISH_DETAIL, RETRY_AFTER_MS } from './failures.ts';
 import type { OperationError } from './operation.ts';
 import { type CommandPublisher, type CommandRecord, PublishError, type PublishReceipt } from './ports.ts';
 
@@ -153,7 +153,7 @@ export class Dispatcher {
     return this.#conclude(work, 'failed', {
       code,
       grpcCode: cause.problem === 'too_large' ? 'RESOURCE_EXHAUSTED' : 'UNAVAILABLE',
-      message: cause.message,
+      message: PUBLISH_DETAIL[cause.problem],
       details: null,
       delivery: maybeSent ? 'unknown' : 'not_sent',
     });

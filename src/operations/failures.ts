@@ -1,7 +1,7 @@
 import { BatchFullError } from '../runtime/batch.ts';
 import { Failure } from '../runtime/failure.ts';
 import type { Operation } from './operation.ts';
-import { PublishError, StoreError } from './ports.ts';
+import { PublishError, type PublishProblem, StoreError } from './ports.ts';
 import type { Reply, UnreadableReply } from './reply.ts';
 
 /** What a caller is asked to wait before it tries again where we cannot tell better. */
@@ -32,14 +32,26 @@ export function failureOfOperation(operation: Operation): Failure {
   return new Failure('COMMAND_FAILED', error.message, { ...common, workerError });
 }
 
+/** What a caller is told of it. Names of brokers and topics are for the log and for readiness. */
+export const PUBLISH_DETAIL: Readonly<Record<PublishProblem, string>> = Object.freeze({
+  unreachable: 'the message channel cannot be reached',
+  unknown_topic: 'the topic of this command does not exist',
+  not_authorized: 'the gateway may not write to the topic of this command',
+  too_large: 'the record made of this request is larger than its topic takes',
+  overloaded: 'too many commands wait for the message channel',
+  timed_out: 'the message channel did not answer in time',
+  other: 'the message channel did not take the command',
+});
+
 /** A command that the channel did not acknowledge. */
 export function failureOfPublish(error: unknown): Failure {
   if (error instanceof Failure) return error;
   if (!(error instanceof PublishError)) throw error;
   const delivery = error.certainlyNotSent ? 'not_sent' : 'unknown';
-  if (error.problem === 'too_large') return new Failure('REQUEST_TOO_LARGE', error.message, { delivery, cause: error });
+  const detail = PUBLISH_DETAIL[error.problem];
+  if (error.problem === 'too_large') return new Failure('REQUEST_TOO_LARGE', detail, { delivery, cause: error });
   const code = error.problem === 'overloaded' ? 'OVERLOADED' : 'CHANNEL_UNAVAILABLE';
-  return new Failure(code, error.message, { delivery, retryAfterMs: RETRY_AFTER_MS, cause: error });
+  return new Failure(code, detail, { delivery, retryAfterMs: RETRY_AFTER_MS, cause: error });
 }
 
 /** An operation that could not be recorded before its command was handed to anybody. */

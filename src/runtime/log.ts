@@ -19,7 +19,7 @@ export interface Log {
 }
 
 /** Bytes that gather before a write; a line is at most this late, never lost at an orderly end. */
-const BUFFER_BYTES = 4096;
+const BUFFER_BYTES = 12_288;
 
 /** Level by name and time as text: what log stores and people read alike. */
 const LINE_FORM = {

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { createMemoryChannel } from '../../src/channel/memory.ts';
 import { MemoryBroker } from '../../src/channel/memory-broker.ts';
-import type { StoredRecord } from '../../src/channel/memory-log.ts';
+import type { LogBounds, StoredRecord } from '../../src/channel/memory-log.ts';
 import { type Clock, systemClock } from '../../src/runtime/clock.ts';
 import { silentLogger } from '../../src/runtime/log.ts';
 
@@ -13,7 +13,10 @@ const record = (text: string, key: string | null = null) => ({
 });
 const textOf = (stored: StoredRecord) => Buffer.from(stored.value ?? []).toString();
 
-function makeBroker(bounds = { maxRecords: 10, maxBytes: 10_000 }, clock: Clock = systemClock): MemoryBroker {
+function makeBroker(
+  bounds: LogBounds = { maxRecords: 10, maxBytes: 10_000 },
+  clock: Clock = systemClock,
+): MemoryBroker {
   const broker = new MemoryBroker({ clock, partitionBounds: bounds, maxRecordBytes: 5000 });
   broker.createTopic('t', 2);
   return broker;
@@ -138,6 +141,17 @@ describe('a partition in memory', () => {
     for (let index = 0; index < 10; index += 1) broker.append('t', 0, record('x'.repeat(300)));
     const { start, end } = broker.bounds('t', 0);
     expect([start, end]).toEqual([8n, 10n]);
+  });
+
+  it('keeps few of those that all have read, and all that somebody has yet to read', async () => {
+    const broker = makeBroker({ passedRecords: 2, maxRecords: 100, maxBytes: 100_000 });
+    const subscription = broker.subscribe({ topics: ['t'], group: 'g', onRecords: () => undefined });
+    for (let index = 0; index < 10; index += 1) broker.append('t', 0, record(String(index)));
+    expect(broker.bounds('t', 0)).toEqual({ start: 0n, end: 10n });
+    await subscription.commit([{ topic: 't', partition: 0, offset: 10n }]);
+    broker.append('t', 0, record('next'));
+    expect(broker.bounds('t', 0)).toEqual({ start: 9n, end: 11n });
+    await subscription.close();
   });
 
   it('refuses records rather than lose one that a worker has not done', async () => {

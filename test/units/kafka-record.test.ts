@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { crc32c, quickenChecksums } from '../../src/channel/kafka-crc.ts';
 import { encodeRecord, quickenRecords } from '../../src/channel/kafka-record.ts';
 
 const require = createRequire(import.meta.url);
@@ -55,5 +56,27 @@ describe('a record of ours', () => {
   it('leaves a kafkajs alone that it does not know', () => {
     const unknown = Object.assign(() => ({}), { resolve: () => '/nowhere', cache: {} });
     expect(quickenRecords(unknown as never)).toBe(false);
+  });
+});
+
+describe('the checksum of a batch', () => {
+  const path = require.resolve('kafkajs/src/protocol/recordBatch/crc32C/index.js');
+  const kafkajs = require(path);
+
+  it('is that of RFC 3720, and of kafkajs, whatever the length', () => {
+    expect(crc32c(Buffer.from('123456789'))).toBe(0xe3069283);
+    expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 70 }), (data) => {
+        expect(crc32c(data)).toBe(kafkajs(Buffer.from(data)));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('takes the place of kafkajs once, before its first send', () => {
+    expect(quickenChecksums(require)).toBe(true);
+    expect(quickenChecksums(require)).toBe(true);
+    expect(require(path)).toBe(crc32c);
   });
 });

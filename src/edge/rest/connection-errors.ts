@@ -21,7 +21,9 @@ export function failureOfParser(error: ParserError, limits: HeadLimits): Failure
     case 'HPE_HEADER_OVERFLOW':
       return isLongTarget(error.rawPacket, limits.maxUrlBytes)
         ? urlTooLong(limits.maxUrlBytes)
-        : headersTooLarge(`the header fields are over the limit of ${limits.maxHeaderBytes} bytes`);
+        : headersTooLarge(
+            `the header fields are over the limit of ${limits.maxHeaderBytes} bytes, or ${limits.maxHeaderCount} fields`,
+          );
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return new Failure('REQUEST_TOO_LARGE', 'the chunk extensions are too long');
     case 'ERR_HTTP_REQUEST_TIMEOUT':
