@@ -6,7 +6,7 @@ const [major] = process.versions.node.split('.').map(Number);
 if (major < 24) {
   console.error(
     `sluice needs Node 24 or newer, and this is Node ${process.versions.node} (${process.execPath}). ` +
-      'Run it through npm (npx sluice, npm start) where the node of the project comes first, or install a newer Node.',
+      'Run it through npm (npm run sluice --, npm start) where the node of the project comes first, or install a newer Node.',
   );
   process.exit(1);
 }
