@@ -23,7 +23,8 @@ export interface KafkaClient {
 /** Connects to nothing yet. `retry` is how kafkajs looks for a broker that answers, not how sends are repeated. */
 export function createKafkaClient(config: KafkaConnectionConfig, logger: Logger, retry: RetryOptions): KafkaClient {
   if (!calmRequestQueue()) logger.warn({}, 'this kafkajs is not the one that Sluice knows: its idle timer runs on');
-  if (!quickenRecords() || !quickenChecksums())
+  const isQuick = [quickenRecords(), quickenChecksums()].every((isReplaced) => isReplaced);
+  if (!isQuick)
     logger.debug({}, 'this kafkajs is not the one that Sluice knows, or has sent already: its records cost more');
   const sockets = new SocketKeeper();
   const options: KafkaConfig = {

@@ -1,8 +1,10 @@
 import { createRequire } from 'node:module';
+import { replaceModule } from './kafka-module.ts';
 
-const MODULE = 'kafkajs/src/protocol/recordBatch/crc32C/index.js';
-/** kafkajs loads it with its first produce request, and keeps what it found. */
-const USER_MODULE = 'kafkajs/src/protocol/recordBatch/v0/index.js';
+const MODULE = Object.freeze({
+  path: 'kafkajs/src/protocol/recordBatch/crc32C/index.js',
+  usedBy: 'kafkajs/src/protocol/recordBatch/v0/index.js',
+});
 
 /** The Castagnoli polynomial, reflected (RFC 3720 appendix B.4). */
 const POLYNOMIAL = 0x82f63b78;
@@ -13,21 +15,10 @@ const tables = makeTables();
 
 /**
  * kafkajs 2.2.4 looks at every byte of a batch by itself for its CRC-32C. This one takes eight at a time, for the same
- * sum. Returns false, and changes nothing, where kafkajs is not as known or has sent already.
+ * sum. Returns as `replaceModule`.
  */
 export function quickenChecksums(require: NodeJS.Require = createRequire(import.meta.url)): boolean {
-  try {
-    const path = require.resolve(MODULE);
-    require(path);
-    const module = require.cache[path];
-    if (module === undefined || typeof module.exports !== 'function') return false;
-    if (module.exports === crc32c) return true;
-    if (require.cache[require.resolve(USER_MODULE)] !== undefined) return false;
-    module.exports = crc32c;
-    return true;
-  } catch {
-    return false;
-  }
+  return replaceModule<typeof crc32c>(require, MODULE, () => crc32c);
 }
 
 /** Unsigned, 32 bits. */

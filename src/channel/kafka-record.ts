@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { replaceModule } from './kafka-module.ts';
 
 type HeaderValue = string | Buffer | null | undefined;
 
@@ -18,9 +19,10 @@ interface Encoded {
 
 type EncodeRecord = (parts: RecordParts) => Encoded;
 
-const MODULE = 'kafkajs/src/protocol/recordBatch/record/v0/index.js';
-/** kafkajs loads it at its first produce request, and keeps what it found. */
-const USER_MODULE = 'kafkajs/src/protocol/requests/produce/v3/request.js';
+const MODULE = Object.freeze({
+  path: 'kafkajs/src/protocol/recordBatch/record/v0/index.js',
+  usedBy: 'kafkajs/src/protocol/requests/produce/v3/request.js',
+});
 
 /** Longest signed varint of 32 bits. */
 const MAX_VARINT_BYTES = 5;
@@ -29,22 +31,10 @@ const MAX_SAFE_DELTA = 2 ** 30;
 /**
  * kafkajs 2.2.4 allocates and zeroes 512 bytes for every header of every record, and copies them twice: a command has
  * fifteen, and that was a tenth of all that a call costs. The encoder of one record is replaced in memory by one that
- * writes into a buffer of the right size; a test holds its bytes equal to kafkajs's. Returns false, and changes nothing,
- * where kafkajs is not as known or has sent already.
+ * writes into a buffer of the right size; a test holds its bytes equal to kafkajs's. Returns as `replaceModule`.
  */
 export function quickenRecords(require: NodeJS.Require = createRequire(import.meta.url)): boolean {
-  try {
-    const path = require.resolve(MODULE);
-    const original = require(path) as EncodeRecord & { isQuick?: true };
-    if (original.isQuick) return true;
-    if (typeof original !== 'function' || require.cache[require.resolve(USER_MODULE)] !== undefined) return false;
-    const module = require.cache[path];
-    if (module === undefined) return false;
-    module.exports = Object.assign((parts: RecordParts) => encodeRecord(parts) ?? original(parts), { isQuick: true });
-    return true;
-  } catch {
-    return false;
-  }
+  return replaceModule<EncodeRecord>(require, MODULE, (original) => (parts) => encodeRecord(parts) ?? original(parts));
 }
 
 /**

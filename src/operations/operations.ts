@@ -1,14 +1,14 @@
 import type { Clock } from '../runtime/clock.ts';
 import { Failure } from '../runtime/failure.ts';
-import { Only } from '../runtime/only.ts';
 import type { AwaitedCall } from './awaited-call.ts';
 import type { AwaitedCalls } from './awaited-calls.ts';
 import { formatCorrelation } from './correlation.ts';
 import { type Departure, dispatchOf, expiredFailure, newOperation } from './departure.ts';
 import type { Dispatcher } from './dispatch.ts';
-import { failureOfAccept, failureOfPublish, failureOfReply, failureOfUnreadable, RETRY_AFTER_MS } from './failures.ts';
+import { failureOfAccept, failureOfPublish, RETRY_AFTER_MS } from './failures.ts';
 import type { Invocation, Outcome } from './invocation.ts';
 import { isTerminal, type Operation } from './operation.ts';
+import { outcomeOfArrival } from './outcome.ts';
 import type {
   CommandPublisher,
   HomeLease,
@@ -181,10 +181,8 @@ export class Operations {
     const end = await call.take();
     switch (end.kind) {
       case 'reply':
-        if (end.reply.kind === 'error') throw failureOfReply(end.reply);
-        return { kind: 'replies', operationId: call.id, replies: new Only(end.reply) };
       case 'unreadable':
-        throw failureOfUnreadable(end.reply);
+        return outcomeOfArrival(call.id, end);
       case 'unsent':
         throw failureOfPublish(end.error);
       case 'gone':

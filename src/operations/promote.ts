@@ -1,12 +1,11 @@
 import type { Logger } from '../runtime/log.ts';
-import { Only } from '../runtime/only.ts';
 import type { Arrival, AwaitedCall } from './awaited-call.ts';
 import type { AwaitedCalls } from './awaited-calls.ts';
 import { type Departure, dispatchOf, expiredFailure, newOperation } from './departure.ts';
 import type { Dispatcher } from './dispatch.ts';
-import { failureOfReply, failureOfUnreadable } from './failures.ts';
 import type { Outcome } from './invocation.ts';
 import type { Operation } from './operation.ts';
+import { outcomeOfArrival } from './outcome.ts';
 import type { NewOperation, PublishReceipt } from './ports.ts';
 import { mayBeRecorded, type Recorder } from './record.ts';
 
@@ -86,9 +85,7 @@ export class Promoter {
     this.heldReplies.drop(call.abandonPromotion());
     this.#calls.close(call);
     if (answer === null) throw expiredFailure(departure.plan, null);
-    if (answer.kind === 'unreadable') throw failureOfUnreadable(answer.reply);
-    if (answer.reply.kind === 'error') throw failureOfReply(answer.reply);
-    return { kind: 'replies', operationId: call.id, replies: new Only(answer.reply) };
+    return outcomeOfArrival(call.id, answer);
   }
 
   /** The caller has been told 504 `unknown`; the pin stays until it is known whether a row wants what was held. */
