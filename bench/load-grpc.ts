@@ -1,7 +1,7 @@
 // gRPC calls on one connection, with the message put together by hand and the answer searched, not decoded.
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { Client, credentials } from '@grpc/grpc-js';
-import type { LoadClient } from './load.ts';
+import type { LoadClient } from './load-client.ts';
 
 const pass = (bytes: Buffer) => bytes;
 

@@ -1,16 +1,9 @@
 // The load: a process of its own that makes a bounded number of calls with a bounded number in flight, checks every
 // answer, and reports. Told what to do by its parent over IPC; ends with its parent.
+import { setTimeout as pause } from 'node:timers/promises';
+import { type LoadClient, type MakeCall, Refused } from './load-client.ts';
 import { connectGrpc } from './load-grpc.ts';
 import { connectRest } from './load-rest.ts';
-
-/** Makes one call whose text is `text` and throws unless the answer carries it. */
-export type MakeCall = (text: string) => Promise<void>;
-
-export interface LoadClient {
-  /** One caller: what it calls does not overlap. */
-  openCaller(): Promise<MakeCall>;
-  close(): void;
-}
 
 export interface LoadOrder {
   calls: number;
@@ -22,13 +15,23 @@ export interface LoadReport {
   callsPerSecond: number;
   p50Ms: number;
   p99Ms: number;
+  /** Calls that were told to come again later, and did; their waiting is part of their latency. */
+  refused: number;
+}
+
+/** `rest-recorded` is REST with `Prefer: respond-async`. */
+export type LoadKind = 'rest' | 'rest-recorded' | 'grpc';
+
+function connectClient(kind: LoadKind): LoadClient {
+  if (kind === 'grpc') return connectGrpc(port);
+  return connectRest(port, kind === 'rest' ? 'await' : 'respond-async');
 }
 
 /** Above every default wait of a gateway. */
 const stallTimeoutMs = 60_000;
 
 const port = Number(process.argv[3]);
-const client = process.argv[2] === 'grpc' ? connectGrpc(port) : connectRest(port);
+const client = connectClient(process.argv[2] as LoadKind);
 const callers: MakeCall[] = [];
 let lastCall = 0;
 
@@ -48,12 +51,13 @@ async function makeCalls({ calls, inFlight }: LoadOrder): Promise<LoadReport> {
   const latenciesMs = new Float64Array(calls);
   const start = performance.now();
   let begun = 0;
+  let refused = 0;
   const watchdog = watchProgress(() => begun);
   const run = async (makeCall: MakeCall) => {
     while (begun < calls) {
       const index = begun++;
       const begin = performance.now();
-      await makeCall(`call ${String(++lastCall).padStart(9, '0')}`);
+      refused += await callUntilTaken(makeCall, `call ${String(++lastCall).padStart(9, '0')}`);
       latenciesMs[index] = performance.now() - begin;
     }
   };
@@ -62,7 +66,20 @@ async function makeCalls({ calls, inFlight }: LoadOrder): Promise<LoadReport> {
   const seconds = (performance.now() - start) / 1000;
   latenciesMs.sort();
   const at = (part: number) => latenciesMs[Math.min(calls - 1, Math.floor(calls * part))]!;
-  return { seconds, callsPerSecond: calls / seconds, p50Ms: at(0.5), p99Ms: at(0.99) };
+  return { seconds, callsPerSecond: calls / seconds, p50Ms: at(0.5), p99Ms: at(0.99), refused };
+}
+
+/** Returns how often the call was refused. */
+async function callUntilTaken(makeCall: MakeCall, text: string): Promise<number> {
+  for (let refusals = 0; ; refusals++) {
+    try {
+      await makeCall(text);
+      return refusals;
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      await pause(error.retryAfterSeconds * 1000);
+    }
+  }
 }
 
 /** Ends the process, and with it the benchmark, when no call was begun for a while: an answer was lost. */

@@ -1,20 +1,22 @@
 // One target, once: fresh topics, a fresh echo worker and a fresh gateway; warm-up; the measured calls; then one
-// caller alone. The gateway's CPU is what the system says its process took between the first and the last call.
-import { type ChildProcess, execFile, fork } from 'node:child_process';
+// caller alone. The gateway's CPU is what the system says its process took between the first and the last call. Of a
+// target that records, a call is over when its operation is settled in the database, and so is the time of all calls.
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { Kafka, logLevel } from 'kafkajs';
 import type { KafkaBroker } from '../test/support/kafka-broker.ts';
-import type { PostgresServer } from '../test/support/postgres-server.ts';
+import { type PostgresServer, query } from '../test/support/postgres-server.ts';
 import { type SupervisedProcess, startSupervised } from '../test/support/supervised-process.ts';
 import { findFreePorts, waitUntil } from '../test/support/wait.ts';
 import type { LoadOrder, LoadReport } from './load.ts';
+import { readCpuMicros, readFamilyCpuMicros, readRssMib } from './process-use.ts';
+import { SettledCount } from './settled.ts';
 import type { Target, TargetPlace } from './targets.ts';
 
 export interface LoadPlan {
@@ -35,6 +37,8 @@ export interface Measurement extends LoadReport {
   round: number;
   /** User and system time of the gateway process a call, microseconds. */
   cpuMicros: number;
+  /** The same of the database server; only where every call writes to it. */
+  postgresMicros?: number;
   /** Median of one caller alone. */
   aloneP50Ms: number;
   rssMib: number;
@@ -47,35 +51,63 @@ export async function measureTarget(target: Target, around: Surroundings): Promi
   const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
   const running: SupervisedProcess[] = [];
   let load: ChildProcess | undefined;
+  let settled: SettledCount | undefined;
   try {
     const place = await findPlace(target, around);
     await createTopics(place.brokers, target.topics(place.namespace));
     running.push(await startEchoWorker(target, place, folder));
     const gateway = await startGateway(target, place, folder);
     running.push(gateway);
-    load = fork(path('load.ts'), [target.kind, String(target.kind === 'rest' ? place.httpPort : place.grpcPort)]);
-    const numbers = await measureGateway(gateway, load, around.load);
+    load = fork(path('load.ts'), [target.kind, String(target.kind === 'grpc' ? place.grpcPort : place.httpPort)]);
+    if (target.countSettled) settled = await SettledCount.open(place.databaseUrl, target.countSettled);
+    const numbers = await measureGateway(gateway, { load, settled, postgres: around.postgres }, around.load);
     return { target: target.name, round: around.round, ...numbers };
   } finally {
     load?.kill('SIGKILL');
+    await settled?.close();
     for (const child of running.reverse()) await child.end();
+    // What the server still does about these rows would be done in the time of the next target.
+    if (target.needsDatabase) await dropDatabase(target, around);
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
-async function measureGateway(gateway: SupervisedProcess, load: ChildProcess, plan: LoadPlan) {
-  await runLoad(load, { calls: plan.warmUpCalls, inFlight: plan.inFlight });
-  const before = await readCpuMicros(gateway.pid);
-  const report = await runLoad(load, { calls: plan.calls, inFlight: plan.inFlight });
-  const cpuMicros = ((await readCpuMicros(gateway.pid)) - before) / plan.calls;
+/** Where calls come from, and where it shows that they are settled. */
+interface Run {
+  load: ChildProcess;
+  settled: SettledCount | undefined;
+  postgres: PostgresServer | undefined;
+}
+
+async function measureGateway(gateway: SupervisedProcess, run: Run, plan: LoadPlan) {
+  await runCalls(run, { calls: plan.warmUpCalls, inFlight: plan.inFlight });
+  const before = await readUse(gateway, run);
+  const report = await runCalls(run, { calls: plan.calls, inFlight: plan.inFlight });
+  const after = await readUse(gateway, run);
+  const cpuMicros = (after.cpuMicros - before.cpuMicros) / plan.calls;
+  const postgresMicros = (after.postgresMicros - before.postgresMicros) / plan.calls;
   const rssMib = readRssMib(gateway.pid);
-  const alone = await runLoad(load, { calls: aloneCalls, inFlight: 1 });
-  return { ...report, cpuMicros, rssMib, aloneP50Ms: alone.p50Ms };
+  const alone = await runLoad(run.load, { calls: aloneCalls, inFlight: 1 });
+  return { ...report, cpuMicros, ...(run.settled && { postgresMicros }), rssMib, aloneP50Ms: alone.p50Ms };
+}
+
+async function readUse(gateway: SupervisedProcess, { settled, postgres }: Run) {
+  const postgresMicros = settled && postgres ? await readFamilyCpuMicros(postgres.pid()) : Number.NaN;
+  return { cpuMicros: await readCpuMicros(gateway.pid), postgresMicros };
+}
+
+async function runCalls({ load, settled }: Run, order: LoadOrder): Promise<LoadReport> {
+  const start = performance.now();
+  const report = await runLoad(load, order);
+  if (!settled) return report;
+  await settled.reachMore(order.calls);
+  const seconds = (performance.now() - start) / 1000;
+  return { ...report, seconds, callsPerSecond: order.calls / seconds };
 }
 
 async function findPlace(target: Target, { broker, postgres, round }: Surroundings): Promise<TargetPlace> {
   const [httpPort, grpcPort, managementPort] = await findFreePorts(3);
-  const namespace = `bench-${target.name}-${round}`;
+  const namespace = nameOf(target, round);
   const databaseUrl = target.needsDatabase ? await postgres!.createDatabase(namespace) : '';
   return {
     brokers: broker.brokers.join(','),
@@ -85,6 +117,12 @@ async function findPlace(target: Target, { broker, postgres, round }: Surroundin
     grpcPort: grpcPort!,
     managementPort: managementPort!,
   };
+}
+
+const nameOf = (target: Target, round: number) => `bench-${target.name}-${round}`;
+
+async function dropDatabase(target: Target, { postgres, round }: Surroundings): Promise<void> {
+  await query(postgres!.url, `drop database if exists "${nameOf(target, round)}" with (force)`);
 }
 
 async function createTopics(brokers: string, topics: Record<string, number>): Promise<void> {
@@ -114,7 +152,7 @@ async function startGateway(target: Target, place: TargetPlace, folder: string):
   const gateway = await startNode([...nodeArgs, ...target.args], target.env(place), join(folder, 'gateway.log'));
   const check = () => assertAlive(target.name, gateway);
   const url = target.readyUrl?.(place);
-  const port = target.kind === 'rest' ? place.httpPort : place.grpcPort;
+  const port = target.kind === 'grpc' ? place.grpcPort : place.httpPort;
   try {
     await waitUntil({ what: `${target.name} ready`, timeoutMs: 60_000, check }, async () =>
       url === undefined ? tryPort(port) : (await fetch(url)).ok,
@@ -159,28 +197,4 @@ async function runLoad(load: ChildProcess, order: LoadOrder): Promise<LoadReport
     failed.catch(() => undefined);
     over.abort();
   }
-}
-
-/** User and system time so far of a process with all its threads. */
-async function readCpuMicros(pid: number): Promise<number> {
-  const file = `/proc/${pid}/stat`;
-  if (!existsSync(file)) return readCpuMicrosByPs(pid);
-  const fields = (await readFile(file, 'utf8')).split(') ')[1]!.split(' ');
-  // Fields 14 and 15 of proc(5), in ticks of 10 ms on every Linux that Node runs on.
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
-}
-
-async function readCpuMicrosByPs(pid: number): Promise<number> {
-  const { stdout } = await promisify(execFile)('ps', ['-o', 'time=', '-p', String(pid)]);
-  const seconds = stdout
-    .trim()
-    .split(':')
-    .reduce((sum, part) => sum * 60 + Number(part), 0);
-  return seconds * 1_000_000;
-}
-
-function readRssMib(pid: number): number {
-  const file = `/proc/${pid}/status`;
-  if (!existsSync(file)) return Number.NaN;
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(file, 'utf8'))?.[1]) / 1024;
 }

@@ -10,26 +10,35 @@ function findMedian(numbers: number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** A Markdown table: a row a target, the median of its rounds, and its CPU a call against the target that judges it. */
+/** A Markdown table: a row a target, the median of its rounds, and its CPU a call and calls a second against the target that judges it. */
 export function renderReport(measurements: Measurement[], targets: Target[]): string {
   const medianOf = (name: string, read: (one: Measurement) => number) =>
     findMedian(measurements.filter(({ target }) => target === name).map(read));
   const measured = targets.filter(({ name }) => measurements.some(({ target }) => target === name));
   const rows = measured.map(({ name, judgedBy }) => {
-    const cpu = medianOf(name, ({ cpuMicros }) => cpuMicros);
-    const judge = judgedBy === undefined ? Number.NaN : medianOf(judgedBy, ({ cpuMicros }) => cpuMicros);
+    const median = (read: (one: Measurement) => number) => medianOf(name, read);
+    const ratio = (read: (one: Measurement) => number) => {
+      const judge = judgedBy === undefined ? Number.NaN : medianOf(judgedBy, read);
+      return Number.isNaN(judge) ? '' : (median(read) / judge).toFixed(2);
+    };
+    const cpu = (one: Measurement) => one.cpuMicros;
+    const rate = (one: Measurement) => one.callsPerSecond;
+    const database = median(({ postgresMicros }) => postgresMicros ?? Number.NaN);
     return [
       name,
-      cpu.toFixed(1),
-      Number.isNaN(judge) ? '' : `${(cpu / judge).toFixed(2)} × ${judgedBy}`,
-      medianOf(name, ({ callsPerSecond }) => callsPerSecond).toFixed(0),
-      medianOf(name, ({ p50Ms }) => p50Ms).toFixed(2),
-      medianOf(name, ({ p99Ms }) => p99Ms).toFixed(2),
-      medianOf(name, ({ aloneP50Ms }) => aloneP50Ms).toFixed(2),
-      medianOf(name, ({ rssMib }) => rssMib).toFixed(0),
+      median(cpu).toFixed(1),
+      ratio(cpu) && `${ratio(cpu)} × ${judgedBy}`,
+      Number.isNaN(database) ? '' : database.toFixed(1),
+      median(rate).toFixed(0),
+      ratio(rate),
+      median(({ p50Ms }) => p50Ms).toFixed(2),
+      median(({ p99Ms }) => p99Ms).toFixed(2),
+      median(({ aloneP50Ms }) => aloneP50Ms).toFixed(2),
+      median(({ rssMib }) => rssMib).toFixed(0),
     ];
   });
-  const head = ['target', 'CPU µs/call', 'ratio', 'calls/s', 'p50 ms', 'p99 ms', 'alone p50 ms', 'RSS MiB'];
+  const ofCpu = ['CPU µs/call', 'ratio', 'PostgreSQL µs/call'];
+  const head = ['target', ...ofCpu, 'calls/s', 'ratio', 'p50 ms', 'p99 ms', 'alone p50 ms', 'RSS MiB'];
   return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
 

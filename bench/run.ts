@@ -47,8 +47,11 @@ try {
     for (const target of chosen) {
       const measurement = await measureTarget(target, { broker, postgres, round, load });
       measurements.push(measurement);
-      const { callsPerSecond, cpuMicros, p50Ms } = measurement;
-      const numbers = `${Math.round(callsPerSecond)} calls/s, ${cpuMicros.toFixed(1)} µs CPU, p50 ${p50Ms.toFixed(1)} ms`;
+      const { callsPerSecond, cpuMicros, postgresMicros, p50Ms, refused } = measurement;
+      const database = postgresMicros === undefined ? '' : `, ${postgresMicros.toFixed(1)} µs CPU of PostgreSQL`;
+      const cpu = `${cpuMicros.toFixed(1)} µs CPU${database}`;
+      const rest = `p50 ${p50Ms.toFixed(1)} ms${refused > 0 ? `, ${refused} refused` : ''}`;
+      const numbers = `${Math.round(callsPerSecond)} calls/s, ${cpu}, ${rest}`;
       console.log(`round ${round} ${target.name}: ${numbers}`);
     }
   }

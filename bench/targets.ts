@@ -1,6 +1,7 @@
 // The gateways under test. A new one is a new row.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { LoadKind } from './load.ts';
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -16,7 +17,7 @@ export interface TargetPlace {
 
 export interface Target {
   name: string;
-  kind: 'rest' | 'grpc';
+  kind: LoadKind;
   /** Arguments of `node`. */
   args: string[];
   env: (place: TargetPlace) => Record<string, string>;
@@ -29,6 +30,8 @@ export interface Target {
   /** The target whose CPU a call this one's is compared with. */
   judgedBy?: string;
   needsDatabase: boolean;
+  /** Counts the operations that are settled: a call of this target counts when its operation is. */
+  countSettled?: string;
   /** Why it cannot run here. */
   skip?: string;
 }
@@ -41,8 +44,9 @@ function floor(name: string, kind: Target['kind'], file: string): Target {
     name,
     kind,
     args: [path(file)],
-    env: ({ brokers, namespace, httpPort, grpcPort }) => ({
+    env: ({ brokers, databaseUrl, namespace, httpPort, grpcPort }) => ({
       KAFKA_BROKERS: brokers,
+      DATABASE_URL: databaseUrl,
       COMMAND_TOPIC: commandTopic(namespace),
       REPLY_TOPIC: replyTopic(namespace),
       HTTP_PORT: String(httpPort),
@@ -79,9 +83,17 @@ function sluice(name: string, kind: Target['kind'], judgedBy: string): Target {
   };
 }
 
+/** An operation that answers 202 and is settled in the database later. */
+function recorded(target: Target, schema: string): Target {
+  const countSettled = `select count(*)::int as settled from ${schema}.operation where state = 'succeeded'`;
+  return { ...target, needsDatabase: true, countSettled };
+}
+
 export const targets: Target[] = [
   floor('floor-rest', 'rest', 'floor/rest.ts'),
   sluice('sluice-rest', 'rest', 'floor-rest'),
   floor('floor-grpc', 'grpc', 'floor/grpc.ts'),
   sluice('sluice-grpc', 'grpc', 'floor-grpc'),
+  recorded(floor('floor-recorded', 'rest-recorded', 'floor/recorded.ts'), 'floor'),
+  recorded(sluice('sluice-recorded', 'rest-recorded', 'floor-recorded'), 'sluice'),
 ];
