@@ -34,7 +34,9 @@ export interface Bus {
     fromOffset: bigint,
     onRecords: (records: readonly IncomingRecord[]) => void,
   ): { close(): Promise<void> | void };
-  bounds(topic: string, partition: number): { readonly end: bigint };
+  bounds(topic: string, partition: number): { readonly start: bigint; readonly end: bigint };
+  /** 0 where there is no such topic. */
+  partitionCount(topic: string): number;
 }
 
 const COMMAND_PARTITIONS = 4;
@@ -53,6 +55,18 @@ export function createInProcessTransport(bus: Bus): WorkerTransport {
       const { end } = bus.bounds(topic, REPLY_PARTITION);
       const reader = bus.read(topic, REPLY_PARTITION, end, onRecords);
       return { topic, partition: REPLY_PARTITION, close: async () => void (await reader.close()) };
+    },
+    // What is there already is shown soon, not before this resolves: the bus is no older than those who watch it.
+    async watchTopic({ topic, sinceMs, onRecords }) {
+      const count = bus.partitionCount(topic);
+      const isRecent = ({ timestampMs }: IncomingRecord) => timestampMs >= sinceMs;
+      const readers = Array.from({ length: count }, (_, partition) =>
+        bus.read(topic, partition, bus.bounds(topic, partition).start, (records) =>
+          onRecords(records.filter(isRecent)),
+        ),
+      );
+      const close = async () => void (await Promise.all(readers.map((reader) => reader.close())));
+      return count === 0 ? null : { close };
     },
     async send(records) {
       for (const { topic, partition, key, value, headers } of records) {

@@ -3,10 +3,10 @@
 import { fileURLToPath } from 'node:url';
 import { jsonLogger } from '@sluice/worker';
 import { readConfig } from '../../src/cli/load.ts';
+import { endWithNpm } from '../../src/cli/npm-parent.ts';
 import { runStart } from '../../src/cli/start.ts';
 import type { Gateway } from '../../src/gateway.ts';
 import { startInProcess } from './in-process.ts';
-import { endWithNpm } from './parent.ts';
 
 const STOP_TIMEOUT_MS = 5000;
 

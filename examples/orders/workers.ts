@@ -1,6 +1,6 @@
 // `npm run workers`: the three services against Kafka, in a process of their own. See README.md for the environment.
 import { jsonLogger, kafkaTransport, readKafkaEnvironment } from '@sluice/worker';
-import { endWithNpm } from './parent.ts';
+import { endWithNpm } from '../../src/cli/npm-parent.ts';
 import { startServices } from './services.ts';
 
 const PARTITIONS = 6;

@@ -1,23 +1,24 @@
-import { type Clock, delay } from './clock.ts';
+import type { Clock } from './clock.ts';
 import type { Codec } from './codec.ts';
 import type { Command } from './command.ts';
-import { type CommandContext, createContext } from './context.ts';
-import type { DeduplicationStore } from './deduplication.ts';
+import type { CommandKey, DeduplicationStore, Outcome } from './deduplication.ts';
 import { CommandError } from './errors.ts';
+import { callHandler, type Handler } from './handler-call.ts';
 import type { Logger } from './log.ts';
 import type { Ticket } from './offsets.ts';
 import { addressReply, errorReply, type Reply } from './reply.ts';
 import { SignsOfLife } from './signs-of-life.ts';
-import { type OutgoingRecord, SendError } from './transport.ts';
-
-export type Handler<Request, Response> = (request: Request, context: CommandContext) => Promise<Response> | Response;
+import { sendTerminal } from './terminal-reply.ts';
+import type { OutgoingRecord } from './transport.ts';
 
 /** What all commands of a worker share. */
 export interface RunEnvironment {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly codec: Codec;
-  readonly deduplication: DeduplicationStore;
+  /** With its namespace. */
+  readonly group: string;
+  readonly deduplication: DeduplicationStore<unknown>;
   readonly acceptedAfterMs: number;
   readonly abandonAfterMs: number;
   readonly exposeErrors: boolean;
@@ -27,7 +28,9 @@ export interface RunEnvironment {
 export interface RunOptions {
   readonly command: Command;
   readonly method: string;
-  readonly handler: Handler<unknown, unknown>;
+  readonly handler: Handler<unknown, unknown, unknown>;
+  /** Between signs of life; null: one is enough. */
+  readonly signEveryMs: number | null;
   readonly ticket: Ticket;
   readonly environment: RunEnvironment;
   /** Called once: the command needs no more of this worker. */
@@ -37,18 +40,20 @@ export interface RunOptions {
 /** The worker stopped before the command was done: no reply, no mark, no offset; another member of the group runs it. */
 class Interrupted extends Error {}
 
-const RETRY_FULL_MS = 100;
-
 /**
  * One command from its arrival to its acknowledged reply.
  *
  * waiting → started → answered → gone. The deadline answers in any state before `answered`; the handler may then still
  * run, and keeps its lane until it ends, since the next command of its key must not run beside it, or until it is
- * abandoned. `gone` without an answer is a command that another member of the group will run.
+ * abandoned. `gone` without an answer is a command that another member of the group will run, or one that was cancelled
+ * before its turn.
  */
 export class CommandRun {
   readonly #options: RunOptions;
+  readonly #key: CommandKey;
+  /** The handler's signal. */
   readonly #controller = new AbortController();
+  readonly #stop = new AbortController();
   /** Ends the wait for the handler: with the reply of a missed deadline, or rejected by a stop. */
   readonly #cut = Promise.withResolvers<Reply>();
   /** Resolved once the lane is free although the handler has not ended. */
@@ -60,14 +65,17 @@ export class CommandRun {
   #state: 'waiting' | 'started' | 'answered' | 'gone' = 'waiting';
   readonly #signs: SignsOfLife;
   #stopping = false;
+  #cancelled = false;
+  #handlerWasCalled = false;
+  /** The handler has answered, and the store is making its answer last: what became of it is the store's to say. */
+  #isSettling = false;
 
   constructor(options: RunOptions) {
     this.#options = options;
-    this.#signs = new SignsOfLife({
-      send: (reply) => this.#sendSign(reply),
-      isWanted: () => this.#state === 'waiting' || this.#state === 'started',
-      logger: options.environment.logger,
-    });
+    const { group, clock, logger, acceptedAfterMs: firstAfterMs } = options.environment;
+    this.#key = { group, id: options.command.id ?? nameRecord(options.command) };
+    const repeatMs = options.signEveryMs;
+    this.#signs = new SignsOfLife({ send: (reply) => this.#sendSign(reply), logger, clock, firstAfterMs, repeatMs });
     this.#receivedMs = options.environment.clock.nowMs();
     // Rejected while nobody awaits it, it would end the process.
     this.#cut.promise.catch(() => {});
@@ -76,6 +84,10 @@ export class CommandRun {
 
   get started(): boolean {
     return this.#state !== 'waiting';
+  }
+
+  get operationId(): string | null {
+    return this.#options.command.id;
   }
 
   /** False once another member of the group owns the command's partition. */
@@ -93,11 +105,22 @@ export class CommandRun {
       const { reply, duplicate } = await Promise.race([this.#runOnce(), this.#missedDeadline()]);
       void this.#answer(reply, duplicate);
     } catch (error) {
-      if (!(error instanceof Interrupted)) this.#options.environment.logger.error({ error }, 'de-duplication failed');
-      if (error instanceof Interrupted || this.#stopping) this.drop();
-      else void this.#answer(errorReply(new CommandError('UNAVAILABLE', 'the worker cannot run commands now')), false);
+      this.#onNoReply(error);
     }
     await Promise.race([this.#handling, this.#abandoned.promise]);
+  }
+
+  #onNoReply(error: unknown): void {
+    if (error instanceof Interrupted || this.#stopping) this.drop();
+    else if (this.#cancelled && !this.#handlerWasCalled) this.#skip();
+    else if (this.#isExpired()) void this.#answer(this.#late(), false);
+    else if (this.#cancelled) void this.#answer(errorReply(this.#controller.signal.reason), false);
+    else this.#onStoreFailure(error);
+  }
+
+  #onStoreFailure(error: unknown): void {
+    this.#options.environment.logger.error({ error, operationId: this.#options.command.id }, 'de-duplication failed');
+    void this.#answer(errorReply(new CommandError('UNAVAILABLE', 'the worker cannot run commands now')), false);
   }
 
   /** Leaves the command to another member of the group, unanswered. */
@@ -106,10 +129,26 @@ export class CommandRun {
     this.#leave();
   }
 
+  /** Nobody wants the answer: what waits is passed over, what runs is told by its signal and may still answer. */
+  cancel(): void {
+    if (this.#state === 'answered' || this.#state === 'gone') return;
+    this.#cancelled = true;
+    if (this.#state === 'waiting') this.#skip();
+    else this.#controller.abort(new CommandError('CANCELLED', 'the operation was cancelled'));
+  }
+
+  #skip(): void {
+    const { command, method, environment, ticket } = this.#options;
+    environment.logger.info({ method, operationId: command.id }, 'cancelled command passed over');
+    ticket.finish();
+    this.#leave();
+  }
+
   /** Fires the signal of a running handler. What it then throws is no answer, but a CommandError is. */
   interrupt(): void {
     this.#stopping = true;
     this.#controller.abort(new CommandError('UNAVAILABLE', 'the worker is stopping'));
+    this.#stop.abort(new Interrupted());
   }
 
   /** Does not wait for the handler any longer. */
@@ -121,9 +160,9 @@ export class CommandRun {
   }
 
   #arm(): void {
-    const { clock, acceptedAfterMs } = this.#options.environment;
+    const { clock } = this.#options.environment;
     const { reply, deadlineMs } = this.#options.command;
-    if (reply !== null) this.#timers.push(clock.setTimer(() => void this.#signs.accept(), acceptedAfterMs));
+    if (reply !== null) this.#signs.start();
     if (deadlineMs === null) return;
     this.#timers.push(clock.setTimer(() => void this.#onDeadline(), deadlineMs - this.#receivedMs));
   }
@@ -133,26 +172,26 @@ export class CommandRun {
     return deadlineMs !== null && deadlineMs <= this.#options.environment.clock.nowMs();
   }
 
+  #late(): Reply {
+    return errorReply(new CommandError('DEADLINE_EXCEEDED', `${this.#options.method} was not done by its deadline`));
+  }
+
   async #onDeadline(): Promise<void> {
-    const late = errorReply(
-      new CommandError('DEADLINE_EXCEEDED', `${this.#options.method} was not done by its deadline`),
-    );
+    if (this.#isSettling) return;
     if (this.#state === 'started') {
       this.#controller.abort(new CommandError('DEADLINE_EXCEEDED', 'the deadline of the command has passed'));
-      this.#cut.resolve(late);
+      this.#cut.resolve(this.#late());
       this.#abandonLater();
     } else if (this.#state === 'waiting') {
       this.#state = 'started';
       const stored = await this.#findStored();
-      await this.#answer(stored ?? late, stored !== undefined);
+      await this.#answer(stored ?? this.#late(), stored !== undefined);
     }
   }
 
   /** A duplicate that comes late is told the truth: the first coming may have ended well. */
   async #findStored(): Promise<Reply | undefined> {
-    const { command, environment } = this.#options;
-    if (command.id === null) return undefined;
-    return environment.deduplication.find(command.id).catch(() => undefined);
+    return this.#options.environment.deduplication.find(this.#key).catch(() => undefined);
   }
 
   #abandonLater(): void {
@@ -167,54 +206,51 @@ export class CommandRun {
     void this.#handling.finally(() => this.#cancelAbandon());
   }
 
-  async #runOnce(): Promise<{ reply: Reply; duplicate: boolean }> {
-    const { command, environment } = this.#options;
-    const work = () => this.#work();
-    if (command.id === null) return { reply: await work(), duplicate: false };
-    return environment.deduplication.runOnce(command.id, work);
+  #runOnce(): Promise<Outcome> {
+    const work = (transaction: unknown) => this.#work(transaction);
+    const limits = { signal: this.#controller.signal, stopped: this.#stop.signal };
+    return this.#options.environment.deduplication.runOnce(this.#key, work, limits);
   }
 
   /** A duplicate that waits for the first coming is answered at its own deadline too. */
-  async #missedDeadline(): Promise<{ reply: Reply; duplicate: boolean }> {
+  async #missedDeadline(): Promise<Outcome> {
     return { reply: await this.#cut.promise, duplicate: false };
   }
 
-  #work(): Promise<Reply> {
+  /** Called again where the store has lost what the handler did. */
+  async #work(transaction: unknown): Promise<Reply> {
+    this.#isSettling = false;
     // A duplicate gets here late, when the first coming was interrupted.
-    if (this.#stopping || this.#state !== 'started') return Promise.reject(new Interrupted());
-    if (this.#controller.signal.aborted) return this.#cut.promise;
-    const handling = this.#callHandler();
+    if (this.#stopping || this.#state !== 'started') throw new Interrupted();
+    if (this.#isExpired()) return this.#late();
+    if (this.#controller.signal.aborted) throw this.#controller.signal.reason;
+    this.#handlerWasCalled = true;
+    const handling = this.#callHandler(transaction);
     this.#handling = handling.catch(() => {});
-    return Promise.race([handling, this.#cut.promise]);
+    return Promise.race([handling.finally(() => this.#settle()), this.#cut.promise]);
   }
 
-  async #callHandler(): Promise<Reply> {
+  #settle(): void {
+    this.#isSettling = !this.#stopping && this.#state === 'started' && !this.#isExpired();
+  }
+
+  async #callHandler(transaction: unknown): Promise<Reply> {
     const { command, method, handler, environment } = this.#options;
-    const { context, responseHeaders } = createContext({
-      method,
-      command,
-      signal: this.#controller.signal,
-      logger: environment.logger,
-      accepted: () => this.#signs.accept(),
-      progress: (progress) => this.#signs.report(progress),
-    });
+    const { signal } = this.#controller;
     try {
-      const { contentType } = command;
-      const request = environment.codec.decodeRequest(method, { contentType, value: command.record.value });
-      const response = await handler(request, context);
-      const encoded = environment.codec.encodeResponse(method, response, contentType);
-      return { kind: 'result', ...encoded, headers: responseHeaders() };
+      return await callHandler({ command, method, handler, environment, signal, transaction, signs: this.#signs });
     } catch (error) {
-      const isAnswer = error instanceof CommandError && error !== this.#controller.signal.reason;
+      const isAnswer = error instanceof CommandError && error !== signal.reason;
       if (this.#stopping && !isAnswer) throw new Interrupted();
-      return this.#refuse(error, context.log);
+      return this.#refuse(error);
     }
   }
 
-  #refuse(error: unknown, log: Logger): Reply {
+  #refuse(error: unknown): Reply {
     if (error instanceof CommandError) return errorReply(error);
-    log.error({ error }, 'handler failed');
-    const message = this.#options.environment.exposeErrors ? String(error) : 'the worker failed';
+    const { command, method, environment } = this.#options;
+    environment.logger.error({ error, method, operationId: command.id }, 'handler failed');
+    const message = environment.exposeErrors ? String(error) : 'the worker failed';
     return errorReply(new CommandError('INTERNAL', message));
   }
 
@@ -222,31 +258,10 @@ export class CommandRun {
     if (this.#state === 'answered' || this.#state === 'gone') return;
     this.#state = 'answered';
     this.#disarm();
-    const acknowledged = await this.#sendTerminal(reply);
+    const acknowledged = await sendTerminal(this.#options.command, reply, this.#options.environment);
     this.#logOutcome(reply, duplicate, acknowledged);
     if (acknowledged) this.#options.ticket.finish();
     this.#leave();
-  }
-
-  /** True when the offset may move: acknowledged, or refused for good, which no redelivery would mend. */
-  async #sendTerminal(reply: Reply): Promise<boolean> {
-    const { command, environment } = this.#options;
-    const record = addressReply(command, reply);
-    if (record === null) return true;
-    for (;;) {
-      try {
-        await environment.send(record);
-        return true;
-      } catch (error) {
-        if (!(error instanceof SendError) || error.reason === 'closed') return false;
-        if (error.reason === 'too_large' && reply.kind === 'result') return this.#sendTerminal(tooLarge(reply));
-        if (error.reason !== 'full') {
-          environment.logger.error({ error, topic: record.topic, operationId: command.id }, 'reply refused by the bus');
-          return true;
-        }
-        await delay(environment.clock, RETRY_FULL_MS);
-      }
-    }
   }
 
   async #sendSign(reply: Reply): Promise<void> {
@@ -256,21 +271,15 @@ export class CommandRun {
 
   #logOutcome(reply: Reply, duplicate: boolean, acknowledged: boolean): void {
     const { command, method, environment } = this.#options;
+    const { id: operationId, attempt } = command;
     const code = reply.headers.find(([name]) => name === 'sluice-code')?.[1] ?? 'OK';
     const durationMs = environment.clock.nowMs() - this.#receivedMs;
-    const fields = {
-      method,
-      operationId: command.id,
-      attempt: command.attempt,
-      code,
-      duplicate,
-      acknowledged,
-      durationMs,
-    };
+    const fields = { method, operationId, attempt, code, duplicate, acknowledged, durationMs };
     environment.logger.info(fields, 'command');
   }
 
   #disarm(): void {
+    this.#signs.stop();
     for (const cancel of this.#timers) cancel();
     this.#timers = [];
   }
@@ -282,9 +291,7 @@ export class CommandRun {
   }
 }
 
-function tooLarge(reply: Reply): Reply {
-  const sizeBytes = reply.value?.length ?? 0;
-  return errorReply(
-    new CommandError('RESOURCE_EXHAUSTED', `the result of ${sizeBytes} bytes is larger than its topic takes`),
-  );
+/** A command without a `ce_id` is known by its record; the time tells topics apart that were made anew. */
+function nameRecord({ record }: Command): string {
+  return `${record.topic}/${record.partition}/${record.offset}@${record.timestampMs}`;
 }

@@ -20,6 +20,8 @@ export class OffsetCommitter {
   #cancelTimer: (() => void) | null = null;
   #committing: Promise<void> | null = null;
   #closed = false;
+  /** One warning an outage. */
+  #failed = false;
 
   constructor(options: CommitterOptions) {
     this.#options = options;
@@ -52,8 +54,10 @@ export class OffsetCommitter {
     try {
       await commit(positions);
       offsets.markCommitted(positions);
+      this.#failed = false;
     } catch (error) {
-      logger.warn({ error }, 'offsets not committed; they will be tried again');
+      logger[this.#failed ? 'debug' : 'warn']({ error }, 'offsets not committed; they will be tried again');
+      this.#failed = true;
     }
   }
 }

@@ -9,8 +9,11 @@ export interface Trace {
   readonly tracestate: string | null;
 }
 
-/** What a handler knows of its command, and what it can say before it answers. */
-export interface CommandContext {
+/**
+ * What a handler knows of its command, and what it can say before it answers. `Transaction` is what the worker's
+ * de-duplication store offers; null where it offers none.
+ */
+export interface CommandContext<Transaction = null> {
   /** `package.Service/Method`. */
   readonly method: string;
   /** The same for each attempt: a key under which an effect can be made once. Null where the sender gave no `ce_id`. */
@@ -22,10 +25,16 @@ export interface CommandContext {
   /** The same as Unix milliseconds. */
   readonly deadlineMs: number | null;
   /**
-   * Fires at the deadline, and at a stop of the worker that has waited long enough; its reason is a CommandError of code
-   * DEADLINE_EXCEEDED or UNAVAILABLE. After a stop the command runs again elsewhere. Pass it to what you call.
+   * Fires at the deadline, when the operation is cancelled, and at a stop of the worker that has waited long enough; its
+   * reason is a CommandError of code DEADLINE_EXCEEDED, CANCELLED or UNAVAILABLE. After a stop the command runs again
+   * elsewhere. Pass it to what you call.
    */
   readonly signal: AbortSignal;
+  /**
+   * Where the handler writes its effects, so that they are committed together with the stored reply; null for a store
+   * that has no transactions. What is not committed by the deadline is rolled back.
+   */
+  readonly transaction: Transaction;
   /** The authenticated caller as the gateway knows it, or null. */
   readonly principal: string | null;
   readonly trace: Trace;
@@ -54,6 +63,7 @@ export interface ContextOptions {
   readonly method: string;
   readonly command: Command;
   readonly signal: AbortSignal;
+  readonly transaction: unknown;
   readonly logger: Logger;
   readonly accepted: () => Promise<void>;
   readonly progress: (progress: Progress) => Promise<void>;
@@ -63,7 +73,7 @@ const MAX_RESPONSE_HEADERS = 64;
 
 /** The context, and the `sluice-…` headers that the handler asked for. */
 export function createContext(options: ContextOptions): {
-  context: CommandContext;
+  context: CommandContext<unknown>;
   responseHeaders: () => (readonly [string, string])[];
 } {
   const { command, method } = options;
@@ -75,13 +85,14 @@ export function createContext(options: ContextOptions): {
     if (response.size > MAX_RESPONSE_HEADERS)
       throw new RangeError(`more than ${MAX_RESPONSE_HEADERS} response headers`);
   };
-  const context: CommandContext = {
+  const context: CommandContext<unknown> = {
     method,
     operationId: command.id,
     attempt: command.attempt,
     deadline: command.deadlineMs === null ? null : new Date(command.deadlineMs),
     deadlineMs: command.deadlineMs,
     signal: options.signal,
+    transaction: options.transaction,
     principal: readTextHeader(headers, 'sluice-principal'),
     trace: {
       traceparent: readTextHeader(headers, 'traceparent'),

@@ -1,6 +1,12 @@
-import type { Clock } from './clock.ts';
-import { systemClock } from './clock.ts';
-import { type Reply, sizeOfReply } from './reply.ts';
+import type { Reply } from './reply.ts';
+
+/** Under what a command is known again: its `ce_id`, within the group of workers that runs it. */
+export interface CommandKey {
+  /** With its namespace. Two groups that read one topic each run the command. */
+  readonly group: string;
+  /** `ce_id`: the same for each coming and each attempt. */
+  readonly id: string;
+}
 
 /** The terminal reply, and whether this call ran the work or found it done. */
 export interface Outcome {
@@ -9,98 +15,70 @@ export interface Outcome {
 }
 
 /**
- * Remembers the terminal reply of each command by its `ce_id`, so that a command that comes twice has one effect and
- * each coming is answered. Kafka redelivers after a crash or a rebalance, and a gateway may send a second attempt.
+ * Runs the handler. An error reply is an answer too: the handler said no, or failed, and what it did in the transaction
+ * must not stand. A rejection is no answer: the command was interrupted and will run again.
  */
-export interface DeduplicationStore {
-  /** The stored terminal reply; undefined for an unknown command and for one that still runs. */
-  find(id: string): Promise<Reply | undefined>;
-  /**
-   * Runs `work` unless the command ended before; a second call while the first runs waits for it. Where `work` rejects,
-   * nothing is stored, this call rejects, and one that waited runs its own work.
-   */
-  runOnce(id: string, work: () => Promise<Reply>): Promise<Outcome>;
-}
+export type Work<Transaction> = (transaction: Transaction) => Promise<Reply>;
 
-export interface MemoryDeduplicationOptions {
-  /** Replies kept at the most; the oldest go first. Default 100,000. */
-  readonly maxEntries?: number;
-  /** Their size together at the most. Default 64 MiB. */
-  readonly maxBytes?: number;
-  /** How long a reply is kept. Default one hour. */
-  readonly retentionMs?: number;
-  readonly clock?: Clock;
-}
-
-interface Stored {
-  readonly reply: Reply;
-  readonly sizeBytes: number;
-  readonly untilMs: number;
+/** How long a store may try. */
+export interface RunLimits {
+  /** Fires at the command's deadline, when it is cancelled, and with `stopped`: nothing is begun after that. */
+  readonly signal: AbortSignal;
+  /** Fires when the worker gives its commands up: what is still unclear then is left to whoever runs them next. */
+  readonly stopped: AbortSignal;
 }
 
 /**
- * Marks in memory: they end with the process, so a command that is redelivered after a crash, or to another instance,
- * runs again. Handlers whose effect must not be doubled need a key of their own in their database.
+ * Remembers the terminal reply of each command, so that a command that comes twice has one effect and each coming is
+ * answered. Kafka redelivers after a crash or a rebalance, and a gateway may send a second attempt.
  *
- * Invariant: `#stored` is in the order of storing, so the first is the oldest; an id is in one of the two maps at most.
+ * `Transaction` is what handlers are given to write their effects with, as `context.transaction`; null where the store
+ * has none.
  */
-export class MemoryDeduplication implements DeduplicationStore {
-  readonly #maxEntries: number;
-  readonly #maxBytes: number;
-  readonly #retentionMs: number;
-  readonly #clock: Clock;
-  readonly #stored = new Map<string, Stored>();
-  readonly #running = new Map<string, Promise<Reply>>();
-  #bytes = 0;
+export interface DeduplicationStore<Transaction = null> {
+  /** Called at the start of each worker that uses the store. Rejects, with an error that says why, where it cannot work. */
+  ensure?(): Promise<void>;
+  /** The stored terminal reply; undefined for an unknown command and for one that still runs. */
+  find(key: CommandKey): Promise<Reply | undefined>;
+  /**
+   * Runs `work` unless the command ended before; a second call while the first runs waits for it. Where `work` rejects,
+   * nothing is stored, this call rejects, and one that waited runs its own work. A store that can undo what the handler
+   * did, and lost touch before it knew the end, finds out what stands, and runs `work` again where nothing does.
+   */
+  runOnce(key: CommandKey, work: Work<Transaction>, limits: RunLimits): Promise<Outcome>;
+}
 
-  constructor(options: MemoryDeduplicationOptions = {}) {
-    this.#maxEntries = options.maxEntries ?? 100_000;
-    this.#maxBytes = options.maxBytes ?? 64 * 1024 * 1024;
-    this.#retentionMs = options.retentionMs ?? 3_600_000;
-    this.#clock = options.clock ?? systemClock;
-  }
+/**
+ * Commands that run in this process: a second coming waits for the first without a connection of its own.
+ *
+ * Invariant: an entry is there while the store runs the command, and its promise settles as the store's call does.
+ */
+export class RunningCommands {
+  readonly #running = new Map<string, Promise<Outcome>>();
 
-  async find(id: string): Promise<Reply | undefined> {
-    this.#evict();
-    return this.#stored.get(id)?.reply;
-  }
-
-  async runOnce(id: string, work: () => Promise<Reply>): Promise<Outcome> {
+  /** `run` must look for a stored reply itself: between two calls the command may have ended. */
+  async join(key: CommandKey, run: () => Promise<Outcome>): Promise<Outcome> {
+    const name = nameOf(key);
     for (;;) {
-      const stored = await this.find(id);
-      if (stored) return { reply: stored, duplicate: true };
-      const running = this.#running.get(id);
-      if (running === undefined) return { reply: await this.#run(id, work), duplicate: false };
-      const reply = await running.catch(() => undefined);
-      if (reply) return { reply, duplicate: true };
+      const running = this.#running.get(name);
+      if (running === undefined) return this.#start(name, run);
+      const outcome = await running.catch(() => undefined);
+      if (outcome) return { reply: outcome.reply, duplicate: true };
     }
   }
 
-  async #run(id: string, work: () => Promise<Reply>): Promise<Reply> {
-    const running = work();
-    this.#running.set(id, running);
+  async #start(name: string, run: () => Promise<Outcome>): Promise<Outcome> {
+    const running = run();
+    this.#running.set(name, running);
     try {
-      const reply = await running;
-      this.#store(id, reply);
-      return reply;
+      return await running;
     } finally {
-      this.#running.delete(id);
+      this.#running.delete(name);
     }
   }
+}
 
-  #store(id: string, reply: Reply): void {
-    const sizeBytes = sizeOfReply(reply);
-    this.#stored.set(id, { reply, sizeBytes, untilMs: this.#clock.nowMs() + this.#retentionMs });
-    this.#bytes += sizeBytes;
-    this.#evict();
-  }
-
-  #evict(): void {
-    for (const [id, stored] of this.#stored) {
-      const within = this.#stored.size <= this.#maxEntries && this.#bytes <= this.#maxBytes;
-      if (within && stored.untilMs > this.#clock.nowMs()) return;
-      this.#stored.delete(id);
-      this.#bytes -= stored.sizeBytes;
-    }
-  }
+/** Neither a group's name nor a header holds a line break. */
+export function nameOf({ group, id }: CommandKey): string {
+  return `${group}\n${id}`;
 }

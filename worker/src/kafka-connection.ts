@@ -1,6 +1,7 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { Kafka, logLevel } from 'kafkajs';
+import { registerCodecs } from './kafka-codecs.ts';
 import { calmRequestQueue } from './kafka-request-queue.ts';
 import type { KafkaSettings } from './kafka-settings.ts';
 import type { Logger } from './log.ts';
@@ -11,6 +12,7 @@ import type { Logger } from './log.ts';
  */
 export function connectKafka(settings: KafkaSettings, logger: Logger, retries: number): Kafka {
   if (!calmRequestQueue()) logger.warn({}, 'this kafkajs is not the one that the SDK knows: its idle timer runs on');
+  registerCodecs();
   return new Kafka({
     brokers: [...settings.brokers],
     clientId: settings.clientId ?? 'sluice-worker',
@@ -18,7 +20,7 @@ export function connectKafka(settings: KafkaSettings, logger: Logger, retries: n
     ...(settings.sasl && { sasl: settings.sasl }),
     connectionTimeout: 5_000,
     requestTimeout: 30_000,
-    retry: { initialRetryTime: 100, maxRetryTime: 5_000, retries },
+    retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries },
     socketFactory: openSocket,
     logLevel: logLevel.WARN,
     logCreator: () => (entry) => {

@@ -1,5 +1,6 @@
-import type { Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
+import type { Cluster, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
 import { type Clock, delay } from './clock.ts';
+import { assignAllToEach, leaveGroup, shareAmongMembers } from './kafka-membership.ts';
 import { repeatUntilUp } from './kafka-start.ts';
 import type { Logger } from './log.ts';
 import type { IncomingRecord, Position, Subscription, TopicPartition } from './transport.ts';
@@ -10,8 +11,10 @@ export interface KafkaConsumerOptions {
   readonly group: string;
   readonly onRecords: (records: readonly IncomingRecord[]) => void;
   readonly onRevoked: (partitions: readonly TopicPartition[]) => void;
-  /** Reads these partitions alone, from these offsets, whatever the group has committed. */
-  readonly only?: readonly Position[];
+  /** Where reading begins, whatever the group has committed: the group is this member's own, and so are its positions. */
+  readonly from?: readonly Position[];
+  /** With `from`: partitions that it does not name are left out; else they are read from their beginning. */
+  readonly onlyThose?: boolean;
   readonly sessionTimeoutMs: number;
   readonly maxWaitMs: number;
   readonly maxFetchBytes: number;
@@ -23,11 +26,17 @@ export interface KafkaConsumerOptions {
 type CommitOffsets = EachBatchPayload['commitOffsetsIfNecessary'];
 
 const FIRST_BACKOFF_MS = 200;
-const MAX_BACKOFF_MS = 10_000;
+/** Short, because a broker that is back shall not wait for us. */
+const MAX_BACKOFF_MS = 2_000;
+const MAX_HEARTBEAT_MS = 1_000;
+const METADATA_AGE_MS = 30_000;
+/** kafkajs waits for a fetch that hangs; longer than this we do not. */
+const DISCONNECT_MS = 3_000;
 
 /**
- * A member of a consumer group that outlives what kafkajs does not: a crash that it calls non-retriable and a fetch loop
- * that stands still end in a new consumer; positions, which a rejoin forgets, are sought again.
+ * A member of a consumer group that outlives what kafkajs does not: each crash, and a fetch loop that stands still, ends
+ * in a new consumer, which first takes the member that the last one was out of the group, so that nobody waits for it;
+ * positions, which a rejoin forgets, are sought again.
  *
  * Invariant: `#positions` holds the next offset of each partition that this member owns and has read from. A partition
  * is kept over a rejoin only with the same member id: with another one somebody else may have owned it in between.
@@ -38,6 +47,9 @@ export class KafkaConsumer implements Subscription {
   readonly #closing = new AbortController();
   #consumer: Consumer | null = null;
   #memberId = '';
+  /** The member that the last consumer was; it may still be counted. */
+  #ghost = '';
+  #problem = '';
   /** Straight to the coordinator: `consumer.commitOffsets` would start a second rejoin when the group rebalances. */
   #commitOffsets: CommitOffsets | null = null;
   #paused = false;
@@ -48,7 +60,7 @@ export class KafkaConsumer implements Subscription {
 
   constructor(options: KafkaConsumerOptions) {
     this.#options = options;
-    for (const position of options.only ?? []) this.#positions.set(nameOf(position), position);
+    for (const position of options.from ?? []) this.#positions.set(nameOf(position), position);
   }
 
   /** Resolves when the group has taken this member in. */
@@ -108,37 +120,64 @@ export class KafkaConsumer implements Subscription {
   }
 
   async #build(): Promise<void> {
-    const { kafka, group, topics, sessionTimeoutMs, maxWaitMs, maxFetchBytes } = this.#options;
+    const { kafka, group, topics, from, sessionTimeoutMs, maxWaitMs, maxFetchBytes } = this.#options;
+    const assigner = from ? assignAllToEach : shareAmongMembers;
+    let cluster: Cluster | undefined;
     const consumer = kafka.consumer({
       groupId: group,
+      partitionAssigners: [
+        (config) => {
+          cluster = config.cluster;
+          return assigner(config);
+        },
+      ],
       sessionTimeout: sessionTimeoutMs,
-      heartbeatInterval: Math.ceil(sessionTimeoutMs / 10),
+      // It is by its heartbeat that a member learns that the group waits for it.
+      heartbeatInterval: Math.ceil(Math.min(sessionTimeoutMs / 10, MAX_HEARTBEAT_MS)),
       rebalanceTimeout: sessionTimeoutMs * 2,
       maxWaitTimeInMs: maxWaitMs,
       maxBytes: maxFetchBytes,
       maxBytesPerPartition: maxFetchBytes,
       allowAutoTopicCreation: false,
+      // So long a partition that is added goes unread.
+      metadataMaxAge: METADATA_AGE_MS,
+      // One that it starts again by itself would not leave its group first.
+      retry: { retries: 5, initialRetryTime: 100, maxRetryTime: 1_000, restartOnFailure: async () => false },
     });
     this.#consumer = consumer;
     this.#lastFetchMs = this.#options.clock.nowMs();
+    this.#listen(consumer);
+    await consumer.connect();
+    if (cluster && this.#ghost !== '') await leaveGroup(cluster, group, this.#ghost);
+    this.#ghost = '';
+    // From the beginning where the group has no position: what was sent before the first join is not lost.
+    await consumer.subscribe({ topics: [...topics], fromBeginning: true });
+    await consumer.run({
+      autoCommit: false,
+      eachBatch: async (payload) => void (this.#consumer === consumer && this.#onBatch(payload)),
+    });
+  }
+
+  #listen(consumer: Consumer): void {
     const isCurrent = () => this.#consumer === consumer;
-    consumer.on('consumer.group_join', (event) => void (isCurrent() && this.#onJoin(consumer, event)));
+    consumer.on('consumer.group_join', (event) => {
+      if (isCurrent()) this.#onJoin(consumer, event);
+      // Given up while it joined: kafkajs's own stop does not reach it then.
+      else void consumer.disconnect().catch(() => {});
+    });
     consumer.on('consumer.fetch', () => {
       if (isCurrent()) this.#lastFetchMs = this.#options.clock.nowMs();
     });
-    consumer.on('consumer.crash', ({ payload }) => void (isCurrent() && this.#onCrash(payload.error, payload.restart)));
-    await consumer.connect();
-    // From the beginning where the group has no position: what was sent before the first join is not lost.
-    await consumer.subscribe({ topics: [...topics], fromBeginning: true });
-    await consumer.run({ autoCommit: false, eachBatch: async (payload) => this.#onBatch(payload) });
+    consumer.on('consumer.crash', ({ payload }) => void (isCurrent() && this.#onCrash(payload.error)));
   }
 
   #onJoin(consumer: Consumer, { payload }: ConsumerGroupJoinEvent): void {
     const assigned = Object.entries(payload.memberAssignment).flatMap(([topic, partitions]) =>
       partitions.map((partition) => ({ topic, partition })),
     );
-    if (this.#options.only === undefined) this.#revokeAllBut(payload.memberId === this.#memberId ? assigned : []);
+    if (!this.#options.from) this.#revokeAllBut(payload.memberId === this.#memberId ? assigned : []);
     this.#memberId = payload.memberId;
+    this.#problem = '';
     this.#lastFetchMs = this.#options.clock.nowMs();
     for (const { topic, partition, offset } of this.#positions.values()) {
       consumer.seek({ topic, partition, offset: String(offset) });
@@ -156,7 +195,7 @@ export class KafkaConsumer implements Subscription {
   }
 
   #pauseUnwanted(consumer: Consumer, assigned: readonly TopicPartition[]): void {
-    if (this.#options.only === undefined) return;
+    if (!this.#options.onlyThose) return;
     const unwanted = assigned.filter((partition) => !this.#positions.has(nameOf(partition)));
     for (const { topic, partition } of unwanted) consumer.pause([{ topic, partitions: [partition] }]);
   }
@@ -167,10 +206,9 @@ export class KafkaConsumer implements Subscription {
   }
 
   #fetched(): { topic: string; partitions?: number[] }[] {
-    const { only, topics } = this.#options;
-    return (
-      only?.map(({ topic, partition }) => ({ topic, partitions: [partition] })) ?? topics.map((topic) => ({ topic }))
-    );
+    const { from, onlyThose, topics } = this.#options;
+    if (!from || !onlyThose) return topics.map((topic) => ({ topic }));
+    return from.map(({ topic, partition }) => ({ topic, partitions: [partition] }));
   }
 
   #onBatch({ batch, isStale, commitOffsetsIfNecessary }: EachBatchPayload): void {
@@ -182,12 +220,19 @@ export class KafkaConsumer implements Subscription {
     this.#options.onRecords(batch.messages.map((message) => toRecord(topic, partition, message)));
   }
 
-  #onCrash(error: Error, restarts: boolean): void {
-    this.#options.logger.warn({ error, restarts, group: this.#options.group }, 'consumer crashed');
+  #onCrash(error: Error): void {
+    this.#report(error, 'consumer crashed; it is built again');
     this.#commitOffsets = null;
-    // Whether kafkajs starts it again or we do: it will be a new member.
-    if (this.#options.only === undefined) this.#revokeAllBut([]);
-    if (!restarts) this.#rebuild();
+    // It will be a new member: somebody else may own what this one owned in between.
+    if (!this.#options.from) this.#revokeAllBut([]);
+    this.#rebuild();
+  }
+
+  /** An outage makes a consumer fail again and again; it is told once. */
+  #report(error: Error, what: string): void {
+    const { logger, group } = this.#options;
+    logger[error.message === this.#problem ? 'debug' : 'warn']({ error, group }, what);
+    this.#problem = error.message;
   }
 
   #rebuild(): void {
@@ -198,15 +243,14 @@ export class KafkaConsumer implements Subscription {
   }
 
   async #buildUntilItStands(): Promise<void> {
-    const { clock, logger } = this.#options;
     for (let backoffMs = FIRST_BACKOFF_MS; ; backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS)) {
       await this.#disconnect();
-      await delay(clock, backoffMs, this.#closing.signal).catch(() => {});
+      await delay(this.#options.clock, backoffMs, this.#closing.signal).catch(() => {});
       if (this.#closing.signal.aborted) return;
       try {
         return await this.#build();
       } catch (error) {
-        logger.warn({ error }, 'consumer not rebuilt; it is tried again');
+        this.#report(error as Error, 'consumer not built; it is tried again');
       }
     }
   }
@@ -215,17 +259,23 @@ export class KafkaConsumer implements Subscription {
   #watch(): void {
     const { clock, sessionTimeoutMs } = this.#options;
     this.#cancelWatch = clock.setTimer(() => {
-      if (clock.nowMs() - this.#lastFetchMs > 3 * sessionTimeoutMs) this.#onCrash(new Error('no fetch'), false);
+      if (clock.nowMs() - this.#lastFetchMs > 3 * sessionTimeoutMs) this.#onCrash(new Error('no fetch'));
       this.#watch();
     }, sessionTimeoutMs);
   }
 
   async #disconnect(): Promise<void> {
+    const { clock, logger } = this.#options;
     const consumer = this.#consumer;
     this.#consumer = null;
+    if (this.#memberId !== '') this.#ghost = this.#memberId;
     this.#memberId = '';
     this.#commitOffsets = null;
-    await consumer?.disconnect().catch((error) => this.#options.logger.debug({ error }, 'disconnect failed'));
+    if (consumer === null) return;
+    const left = consumer.disconnect().catch((error) => logger.debug({ error }, 'disconnect failed'));
+    const patience = new AbortController();
+    await Promise.race([left, delay(clock, DISCONNECT_MS, patience.signal).catch(() => {})]);
+    patience.abort();
   }
 }
 

@@ -11,7 +11,10 @@ export interface KafkaSettings {
   readonly sasl?: SASLOptions;
   /** Whether topics that are missing are made, and how. Default: not made, and their absence is an error at start. */
   readonly createTopics?: false | { readonly partitions: number; readonly replicationFactor?: number };
-  /** Default 30,000. A worker that is silent this long loses its partitions to others of its group. */
+  /**
+   * Default 10,000. A worker that is silent this long, because it was killed or its event loop stands still, loses its
+   * partitions to others of its group.
+   */
   readonly sessionTimeoutMs?: number;
   /** How long the broker may hold back an empty fetch. Default 500. */
   readonly maxWaitMs?: number;

@@ -15,7 +15,7 @@ export interface StartOptions {
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5_000;
 /** Shorter waits are the everyday course of a start and are not worth a warning. */
-const LOUD_BACKOFF_MS = 800;
+const LOUD_BACKOFF_MS = 3_200;
 
 /**
  * Repeats what a start needs of the brokers while they are not up yet, or have not heard yet of a topic that was just

@@ -1,11 +1,22 @@
+import { randomUUID } from 'node:crypto';
 import { systemClock } from './clock.ts';
 import { connectKafka } from './kafka-connection.ts';
-import { KafkaConsumer } from './kafka-consumer.ts';
+import { KafkaConsumer, type KafkaConsumerOptions } from './kafka-consumer.ts';
 import { KafkaSender } from './kafka-sender.ts';
 import type { KafkaSettings } from './kafka-settings.ts';
 import { KafkaTopics } from './kafka-topics.ts';
+import { watchKafkaTopic } from './kafka-watch.ts';
 import { jsonLogger } from './log.ts';
-import type { Inbox, InboxOptions, Position, SubscribeOptions, Subscription, WorkerTransport } from './transport.ts';
+import type {
+  Inbox,
+  InboxOptions,
+  Position,
+  SubscribeOptions,
+  Subscription,
+  TopicWatch,
+  WatchOptions,
+  WorkerTransport,
+} from './transport.ts';
 
 /**
  * Kafka as a worker's bus, on kafkajs. One serves any number of workers and clients of a process; connects when it is
@@ -16,9 +27,8 @@ export function kafkaTransport(settings: KafkaSettings): WorkerTransport {
   return new KafkaTransport(settings);
 }
 
-/** Some 30 s, then the consumer counts as crashed. */
-const CONSUMER_RETRIES = 10;
-/** Questions and sends are repeated by us. */
+/** Consumers, questions and sends are repeated by us, and with them what the client remembers is made anew. */
+const CONSUMER_RETRIES = 3;
 const HASTY_RETRIES = 1;
 
 class KafkaTransport implements WorkerTransport {
@@ -27,6 +37,8 @@ class KafkaTransport implements WorkerTransport {
   readonly #kafka;
   readonly #logger;
   readonly #clock;
+  /** Of questions and sends. */
+  readonly #hasty;
   readonly #topics: KafkaTopics;
   readonly #sender: KafkaSender;
   readonly #consumers = new Set<KafkaConsumer>();
@@ -36,16 +48,16 @@ class KafkaTransport implements WorkerTransport {
     this.#logger = settings.logger ?? jsonLogger({ transport: 'kafka' });
     this.#clock = settings.clock ?? systemClock;
     this.#kafka = connectKafka(settings, this.#logger, CONSUMER_RETRIES);
-    const hasty = connectKafka(settings, this.#logger, HASTY_RETRIES);
+    this.#hasty = connectKafka(settings, this.#logger, HASTY_RETRIES);
     this.#topics = new KafkaTopics({
-      kafka: hasty,
+      kafka: this.#hasty,
       createTopics: settings.createTopics,
       startTimeoutMs: settings.startTimeoutMs ?? 120_000,
       clock: this.#clock,
       logger: this.#logger,
     });
     this.#sender = new KafkaSender({
-      kafka: hasty,
+      kafka: this.#hasty,
       topics: this.#topics,
       maxPendingRecords: settings.maxPendingRecords ?? 20_000,
       refusedAfterMs: settings.refusedAfterMs ?? 30_000,
@@ -78,14 +90,36 @@ class KafkaTransport implements WorkerTransport {
       topics: [options.topic],
       group: options.group,
       onRecords: options.onRecords,
-      only: [{ topic: options.topic, partition, offset }],
+      from: [{ topic: options.topic, partition, offset }],
+      onlyThose: true,
     });
     const close = async () => {
-      this.#consumers.delete(consumer);
-      await consumer.close();
+      await this.#discard(consumer);
       await this.#topics.deleteGroup(options.group);
     };
     return { topic: options.topic, partition, close };
+  }
+
+  /** In a group of this process's own, which goes when it is left. */
+  async watchTopic(options: WatchOptions): Promise<TopicWatch | null> {
+    const group = `${options.group}.control.${randomUUID()}`;
+    let consumer: KafkaConsumer | null = null;
+    const createConsumer = (from: readonly Position[], onRecords: WatchOptions['onRecords']) => {
+      consumer = this.#create({ topics: [options.topic], group, onRecords, from });
+      return consumer;
+    };
+    const close = async () => {
+      if (consumer === null) return;
+      await this.#discard(consumer);
+      await this.#topics.deleteGroup(group);
+    };
+    try {
+      const deps = { kafka: this.#hasty, createConsumer, clock: this.#clock };
+      return (await watchKafkaTopic(options, deps)) ? { close } : null;
+    } catch (error) {
+      await close();
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
@@ -94,12 +128,18 @@ class KafkaTransport implements WorkerTransport {
     await this.#topics.close();
   }
 
-  async #consume(options: SubscribeOptions & { only?: readonly Position[] }): Promise<KafkaConsumer> {
+  async #consume(options: ConsumeOptions): Promise<KafkaConsumer> {
+    const consumer = this.#create(options);
+    await consumer.start();
+    return consumer;
+  }
+
+  #create(options: ConsumeOptions): KafkaConsumer {
     const consumer = new KafkaConsumer({
       kafka: this.#kafka,
       onRevoked: () => {},
       ...options,
-      sessionTimeoutMs: this.#settings.sessionTimeoutMs ?? 30_000,
+      sessionTimeoutMs: this.#settings.sessionTimeoutMs ?? 10_000,
       maxWaitMs: this.#settings.maxWaitMs ?? 500,
       maxFetchBytes: this.#settings.maxFetchBytes ?? 1024 * 1024,
       joinTimeoutMs: this.#settings.joinTimeoutMs ?? 60_000,
@@ -107,7 +147,13 @@ class KafkaTransport implements WorkerTransport {
       logger: this.#logger,
     });
     this.#consumers.add(consumer);
-    await consumer.start();
     return consumer;
   }
+
+  async #discard(consumer: KafkaConsumer): Promise<void> {
+    this.#consumers.delete(consumer);
+    await consumer.close();
+  }
 }
+
+type ConsumeOptions = SubscribeOptions & Pick<KafkaConsumerOptions, 'from' | 'onlyThose'>;

@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from './clock.ts';
 import type {
   Inbox,
   InboxOptions,
@@ -6,6 +7,8 @@ import type {
   Position,
   SubscribeOptions,
   Subscription,
+  TopicWatch,
+  WatchOptions,
   WorkerTransport,
 } from './transport.ts';
 
@@ -29,12 +32,14 @@ interface Reader {
  */
 export class MemoryTransport implements WorkerTransport {
   readonly #partitionCount: number;
+  readonly #clock: Clock;
   readonly #logs = new Map<string, Log>();
   readonly #committed = new Map<string, bigint>();
   readonly #readers = new Set<Reader>();
 
-  constructor(options: { partitions?: number } = {}) {
+  constructor(options: { partitions?: number; clock?: Clock } = {}) {
     this.#partitionCount = options.partitions ?? 1;
+    this.#clock = options.clock ?? systemClock;
   }
 
   async send(records: readonly OutgoingRecord[]): Promise<void> {
@@ -64,6 +69,16 @@ export class MemoryTransport implements WorkerTransport {
     return { topic: options.topic, partition: null, close: async () => this.#remove(reader) };
   }
 
+  async watchTopic({ topic, sinceMs, onRecords }: WatchOptions): Promise<TopicWatch> {
+    const show = (records: readonly IncomingRecord[]) => {
+      const recent = records.filter(({ timestampMs }) => timestampMs >= sinceMs);
+      if (recent.length > 0) onRecords(recent);
+    };
+    const reader = this.#read(topic, '', show);
+    this.#deliver(reader);
+    return { close: async () => this.#remove(reader) };
+  }
+
   async close(): Promise<void> {
     for (const reader of this.#readers) this.#remove(reader);
   }
@@ -87,7 +102,7 @@ export class MemoryTransport implements WorkerTransport {
     const partition = record.partition ?? hash(record.key) % partitions.length;
     const log = partitions[partition];
     if (log === undefined) throw new RangeError(`${record.topic} has no partition ${partition}`);
-    log.push({ ...record, partition, offset: BigInt(log.length), timestampMs: Date.now() });
+    log.push({ ...record, partition, offset: BigInt(log.length), timestampMs: this.#clock.nowMs() });
   }
 
   #read(topic: string, group: string, onRecords: Reader['onRecords']): Reader {

@@ -64,12 +64,30 @@ export interface Inbox {
   close(): Promise<void>;
 }
 
+export interface WatchOptions {
+  readonly topic: string;
+  /** Of the workers that watch; each of them gets every record. */
+  readonly group: string;
+  /** Records before this moment, Unix milliseconds, need not be shown. */
+  readonly sinceMs: number;
+  readonly onRecords: (records: readonly IncomingRecord[]) => void;
+}
+
+export interface TopicWatch {
+  close(): Promise<void>;
+}
+
 /** The message bus as the worker needs it. `kafkaTransport` and `MemoryTransport` are two; an adapter is some 40 lines. */
 export interface WorkerTransport {
   /** Makes sure that the topics exist, or rejects with an error that names those that do not. */
   ensureTopics?(topics: readonly string[]): Promise<void>;
   subscribe(options: SubscribeOptions): Promise<Subscription>;
   openInbox(options: InboxOptions): Promise<Inbox>;
+  /**
+   * Reads all partitions of a topic. Resolves when what was there already has been shown; null where there is no such
+   * topic. Without this method cancellations do not reach the worker.
+   */
+  watchTopic?(options: WatchOptions): Promise<TopicWatch | null>;
   /**
    * Resolves when all records are acknowledged; records of one call to one partition keep their order, and so do calls.
    * Repeats what may succeed later for as long as the transport is open, so a rejection is final.

@@ -1,62 +1,28 @@
-import { type Clock, systemClock } from './clock.ts';
-import { type Codec, jsonCodec } from './codec.ts';
+import { systemClock } from './clock.ts';
+import { jsonCodec } from './codec.ts';
 import { type Command, methodToType, readCommand, withNamespace } from './command.ts';
-import { CommandRun, type Handler, type RunEnvironment } from './command-run.ts';
+import { CommandRun, type RunEnvironment } from './command-run.ts';
 import { OffsetCommitter } from './committer.ts';
-import { type DeduplicationStore, MemoryDeduplication } from './deduplication.ts';
+import { ControlWatch } from './control-watch.ts';
 import { CommandError } from './errors.ts';
+import type { Handler } from './handler-call.ts';
 import { Lanes } from './lanes.ts';
-import { jsonLogger, type Logger } from './log.ts';
+import { jsonLogger } from './log.ts';
+import { MemoryDeduplication } from './memory-deduplication.ts';
 import { OffsetTracker, type Ticket } from './offsets.ts';
 import { addressReply, errorReply } from './reply.ts';
-import type { IncomingRecord, Subscription, TopicPartition, WorkerTransport } from './transport.ts';
-
-export interface WorkerOptions {
-  /** Closed by whoever made it: several workers and clients may share one. */
-  readonly transport: WorkerTransport;
-  /** Workers of one group share the commands. Takes the namespace. */
-  readonly group: string;
-  /** Before group and default topic names: `<namespace>.<name>`. The gateway's `KAFKA_NAMESPACE`. */
-  readonly namespace?: string | undefined;
-  /** Commands that run at once. Default 16. */
-  readonly concurrency?: number;
-  /** Commands received and not answered; at the bound fetching pauses. One fetch may pass it. Default 1,000. */
-  readonly maxInFlight?: number;
-  /** `accepted` is sent once a command has waited or run this long. Default 500. */
-  readonly acceptedAfterMs?: number;
-  /** How long a handler that ignores its signal keeps its place after the deadline. Default 30,000. */
-  readonly abandonAfterMs?: number;
-  /** Offsets are committed in the background, this long after a command is done. Default 100. */
-  readonly commitIntervalMs?: number;
-  /** Puts messages of unexpected errors into replies. For development: they may tell secrets. Default false. */
-  readonly exposeErrors?: boolean;
-  readonly codec?: Codec;
-  readonly deduplication?: DeduplicationStore;
-  /** Default: lines of JSON. A pino logger fits. */
-  readonly logger?: Logger;
-  readonly clock?: Clock;
-}
-
-export interface HandleOptions {
-  /** Takes the namespace, as a policy's `topic` does. Default: `<package>.<Service>.<Method>`. Several methods may share one. */
-  readonly topic?: string;
-}
-
-export interface StopOptions {
-  /** How long handlers may go on before their signal fires. Default 30,000. */
-  readonly timeoutMs?: number;
-  /** How long they may take after that. Default 1,000. */
-  readonly graceMs?: number;
-}
+import type { IncomingRecord, Subscription, TopicPartition } from './transport.ts';
+import { type HandleOptions, readBound, type StopOptions, type WorkerOptions } from './worker-options.ts';
 
 interface Registration {
   readonly method: string;
   readonly topic: string;
-  readonly handler: Handler<unknown, unknown>;
+  readonly handler: Handler<unknown, unknown, unknown>;
+  readonly signEveryMs: number | null;
 }
 
 /** @throws TypeError or RangeError that names the option */
-export function createWorker(options: WorkerOptions): Worker {
+export function createWorker<Transaction = null>(options: WorkerOptions<Transaction>): Worker<Transaction> {
   return new Worker(options);
 }
 
@@ -66,8 +32,8 @@ export function createWorker(options: WorkerOptions): Worker {
  * Commands of one key run one after the other in the order of their records; others run side by side. An offset is
  * committed only after the replies of all commands up to it are acknowledged, so a crash loses none; some come twice then.
  */
-export class Worker {
-  readonly #options: WorkerOptions;
+export class Worker<Transaction = null> {
+  readonly #options: WorkerOptions<Transaction>;
   readonly #environment: RunEnvironment;
   readonly #maxInFlight: number;
   /** By `ce_type`. */
@@ -75,6 +41,9 @@ export class Worker {
   readonly #runs = new Set<CommandRun>();
   readonly #offsets = new OffsetTracker();
   readonly #lanes: Lanes;
+  readonly #control: ControlWatch | null;
+  /** Records that came before it was known what is cancelled; null from then on. */
+  #early: IncomingRecord[] | null = [];
   #committer: OffsetCommitter | null = null;
   #subscription: Subscription | null = null;
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
@@ -82,7 +51,7 @@ export class Worker {
   #onEmpty: (() => void) | null = null;
   #stopped: Promise<void> | null = null;
 
-  constructor(options: WorkerOptions) {
+  constructor(options: WorkerOptions<Transaction>) {
     if (!options.group) throw new TypeError('group: expected a name');
     this.#options = options;
     this.#maxInFlight = readBound('maxInFlight', options.maxInFlight ?? 1_000);
@@ -91,6 +60,7 @@ export class Worker {
     this.#environment = {
       clock,
       logger: options.logger ?? jsonLogger({ group: options.group }),
+      group: withNamespace(options.namespace, options.group),
       codec: options.codec ?? jsonCodec,
       deduplication: options.deduplication ?? new MemoryDeduplication({ clock }),
       acceptedAfterMs: readBound('acceptedAfterMs', options.acceptedAfterMs ?? 500),
@@ -98,6 +68,15 @@ export class Worker {
       exposeErrors: options.exposeErrors ?? false,
       send: (record) => options.transport.send([record]),
     };
+    this.#control = this.#createControl();
+  }
+
+  #createControl(): ControlWatch | null {
+    const { transport, namespace, controlTopic = 'sluice.control' } = this.#options;
+    if (controlTopic === false) return null;
+    const { clock, logger, group } = this.#environment;
+    const topic = withNamespace(namespace, controlTopic);
+    return new ControlWatch({ transport, topic, group, clock, logger, onCancelled: (id) => this.#cancel(id) });
   }
 
   /**
@@ -106,14 +85,17 @@ export class Worker {
    */
   handle<Request = unknown, Response = unknown>(
     method: string,
-    handler: Handler<Request, Response>,
+    handler: Handler<Request, Response, Transaction>,
     options: HandleOptions = {},
   ): this {
     const type = methodToType(method);
     if (this.#state !== 'new') throw new Error(`${method}: handlers must be registered before start()`);
     if (this.#handlers.has(type)) throw new Error(`${method}: has a handler already`);
     const topic = withNamespace(this.#options.namespace, options.topic ?? type);
-    this.#handlers.set(type, { method, topic, handler: handler as Handler<unknown, unknown> });
+    const { redeliverAfterMs = this.#options.redeliverAfterMs } = options;
+    const signEveryMs = redeliverAfterMs === undefined ? null : readBound('redeliverAfterMs', redeliverAfterMs) / 3;
+    const anyHandler = handler as Handler<unknown, unknown, unknown>;
+    this.#handlers.set(type, { method, topic, handler: anyHandler, signEveryMs });
     return this;
   }
 
@@ -122,16 +104,11 @@ export class Worker {
     if (this.#state !== 'new') throw new Error('start() may be called once');
     if (this.#handlers.size === 0) throw new Error('start(): no handler is registered');
     this.#state = 'running';
-    const { transport, namespace, group } = this.#options;
+    const { transport } = this.#options;
+    const { group, deduplication } = this.#environment;
     const topics = [...new Set([...this.#handlers.values()].map((registration) => registration.topic))];
-    await transport.ensureTopics?.(topics);
-    const subscription = await transport.subscribe({
-      topics,
-      group: withNamespace(namespace, group),
-      onRecords: (records) => this.#receive(records),
-      onRevoked: (partitions) => this.#revoke(partitions),
-    });
-    this.#subscription = subscription;
+    await Promise.all([transport.ensureTopics?.(topics), deduplication.ensure?.()]);
+    const subscription = await this.#join(topics);
     this.#committer = new OffsetCommitter({
       offsets: this.#offsets,
       commit: (positions) => subscription.commit(positions),
@@ -139,10 +116,30 @@ export class Worker {
       logger: this.#environment.logger,
       intervalMs: readBound('commitIntervalMs', this.#options.commitIntervalMs ?? 100),
     });
-    // What came while the subscription was being made found nobody to pause it or commit for it.
+    const early = this.#early ?? [];
+    this.#early = null;
+    this.#receive(early);
+    this.#environment.logger.info({ topics, group }, 'worker started');
+  }
+
+  /** Resolves when it is also known what is cancelled: commands that come meanwhile wait for that. */
+  async #join(topics: readonly string[]): Promise<Subscription> {
+    const reading = this.#control?.start();
+    try {
+      this.#subscription = await this.#options.transport.subscribe({
+        topics,
+        group: this.#environment.group,
+        onRecords: (records) => this.#receive(records),
+        onRevoked: (partitions) => this.#revoke(partitions),
+      });
+    } catch (error) {
+      await this.#control?.close();
+      throw error;
+    }
+    // What came while the subscription was being made found nobody to pause it.
     this.#regulate();
-    this.#committer.commitSoon();
-    this.#environment.logger.info({ topics, group: withNamespace(namespace, group) }, 'worker started');
+    await reading;
+    return this.#subscription;
   }
 
   /**
@@ -164,7 +161,7 @@ export class Worker {
       if (!(await this.#isEmptyWithin(graceMs))) for (const run of this.#runs) run.abandon();
     }
     await this.#committer?.close();
-    await this.#subscription?.close();
+    await Promise.all([this.#subscription?.close(), this.#control?.close()]);
     this.#state = 'stopped';
     this.#environment.logger.info({ group: this.#options.group }, 'worker stopped');
   }
@@ -185,11 +182,16 @@ export class Worker {
 
   #receive(records: readonly IncomingRecord[]): void {
     if (this.#state !== 'running') return;
+    if (this.#early !== null) this.#early.push(...records);
+    else this.#takeAll(records);
+    this.#regulate();
+  }
+
+  #takeAll(records: readonly IncomingRecord[]): void {
     for (const record of records) {
       const ticket = this.#offsets.receive(record.topic, record.partition, record.offset);
       if (ticket !== null) this.#take(readCommand(record), ticket);
     }
-    this.#regulate();
   }
 
   #take(command: Command, ticket: Ticket): void {
@@ -203,11 +205,17 @@ export class Worker {
       ticket,
       method: registration.method,
       handler: registration.handler,
+      signEveryMs: registration.signEveryMs,
       environment: this.#environment,
       onGone: () => this.#onGone(run),
     });
     this.#runs.add(run);
-    this.#lanes.add(laneOf(command.record), () => run.takeTurn());
+    if (this.#control?.isCancelled(command.id)) run.cancel();
+    else this.#lanes.add(laneOf(command.record), () => run.takeTurn());
+  }
+
+  #cancel(operationId: string): void {
+    for (const run of this.#runs) if (run.operationId === operationId) run.cancel();
   }
 
   /** Silence would cost the caller its whole timeout. */
@@ -240,10 +248,11 @@ export class Worker {
   /** Resumes at half the bound, so that a full worker does not switch with every command. */
   #regulate(): void {
     if (this.#subscription === null || this.#state !== 'running') return;
-    if (!this.#paused && this.#runs.size >= this.#maxInFlight) {
+    const inFlight = this.#runs.size + (this.#early?.length ?? 0);
+    if (!this.#paused && inFlight >= this.#maxInFlight) {
       this.#paused = true;
       this.#subscription.pause();
-    } else if (this.#paused && this.#runs.size <= this.#maxInFlight / 2) {
+    } else if (this.#paused && inFlight <= this.#maxInFlight / 2) {
       this.#paused = false;
       this.#subscription.resume();
     }
@@ -252,6 +261,9 @@ export class Worker {
   /** What waits is dropped, for its new owner runs it. What runs goes on: it may be the last that knows what it did. */
   #revoke(partitions: readonly TopicPartition[]): void {
     this.#offsets.forget(partitions);
+    const isRevoked = (record: TopicPartition) =>
+      partitions.some(({ topic, partition }) => topic === record.topic && partition === record.partition);
+    if (this.#early !== null) this.#early = this.#early.filter((record) => !isRevoked(record));
     for (const run of this.#runs) if (!run.started && !run.isHeld) run.drop();
   }
 }
@@ -260,10 +272,4 @@ export class Worker {
 function laneOf(record: IncomingRecord): string | null {
   if (record.key === null) return null;
   return `${record.topic}/${record.partition}/${Buffer.from(record.key).toString('latin1')}`;
-}
-
-function readBound(name: string, value: number): number {
-  if (!Number.isSafeInteger(value) || value < 1)
-    throw new RangeError(`${name}: expected a whole number from 1, got ${value}`);
-  return value;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { MemoryDeduplication } from '../src/deduplication.ts';
 import { CommandError } from '../src/errors.ts';
+import { MemoryDeduplication } from '../src/memory-deduplication.ts';
 import type { Reply } from '../src/reply.ts';
 import { createBench, createGate, METHOD } from './support/bench.ts';
 import { ManualClock } from './support/manual-clock.ts';
@@ -74,6 +74,7 @@ describe('a command that comes twice', () => {
 });
 
 describe('the store in memory', () => {
+  const key = (id: string) => ({ group: 'shop', id });
   const reply = (text: string): Reply => ({
     kind: 'result',
     contentType: null,
@@ -83,32 +84,32 @@ describe('the store in memory', () => {
 
   test('keeps no more replies than its bound; the oldest go first', async () => {
     const store = new MemoryDeduplication({ maxEntries: 2 });
-    for (const id of ['a', 'b', 'c']) await store.runOnce(id, async () => reply(id));
-    expect(await store.find('a')).toBeUndefined();
-    expect(await store.find('c')).toEqual(reply('c'));
+    for (const id of ['a', 'b', 'c']) await store.runOnce(key(id), async () => reply(id));
+    expect(await store.find(key('a'))).toBeUndefined();
+    expect(await store.find(key('c'))).toEqual(reply('c'));
   });
 
   test('keeps no more bytes than its bound', async () => {
     const store = new MemoryDeduplication({ maxBytes: 1_000 });
-    await store.runOnce('a', async () => reply('x'.repeat(500)));
-    await store.runOnce('b', async () => reply('x'.repeat(500)));
-    expect(await store.find('a')).toBeUndefined();
-    expect(await store.find('b')).toBeDefined();
+    await store.runOnce(key('a'), async () => reply('x'.repeat(500)));
+    await store.runOnce(key('b'), async () => reply('x'.repeat(500)));
+    expect(await store.find(key('a'))).toBeUndefined();
+    expect(await store.find(key('b'))).toBeDefined();
   });
 
   test('forgets after its retention', async () => {
     const clock = new ManualClock();
     const store = new MemoryDeduplication({ retentionMs: 1_000, clock });
-    await store.runOnce('a', async () => reply('a'));
+    await store.runOnce(key('a'), async () => reply('a'));
     await clock.advance(1_000);
-    expect(await store.find('a')).toBeUndefined();
+    expect(await store.find(key('a'))).toBeUndefined();
   });
 
   test('stores nothing of work that rejected, and whoever waited runs its own', async () => {
     const store = new MemoryDeduplication();
     const first = Promise.withResolvers<Reply>();
-    const failing = store.runOnce('a', () => first.promise);
-    const waiting = store.runOnce('a', async () => reply('second'));
+    const failing = store.runOnce(key('a'), () => first.promise);
+    const waiting = store.runOnce(key('a'), async () => reply('second'));
     first.reject(new Error('interrupted'));
     await expect(failing).rejects.toThrow('interrupted');
     expect(await waiting).toEqual({ reply: reply('second'), duplicate: false });

@@ -28,19 +28,19 @@ describeWithKafka('npm run workers', (brokers) => {
     const namespace = uniqueName('fresh');
     const both = [start(namespace), start(namespace)];
     for (const workers of both) {
-      await expect.poll(() => workers.state(), { timeout: 15_000 }).toBe('taking commands');
+      await expect.poll(() => workers.state(), { timeout: 50_000 }).toBe('taking commands');
       expect(workers.complaints()).toEqual([]);
     }
-  });
+  }, 120_000);
 
   test('waits for a broker that is not up yet, and says so', async () => {
     const [port = 0] = await findFreePorts(1);
     const workers = start(uniqueName('early'), [`127.0.0.1:${port}`]);
-    await expect.poll(() => workers.complaints(), { timeout: 15_000 }).not.toEqual([]);
+    await expect.poll(() => workers.complaints(), { timeout: 50_000 }).not.toEqual([]);
     expect(workers.complaints()[0]).toContain('reaching Kafka: not yet');
     doors.push(await openDoor(port, brokers[0] as string));
-    await expect.poll(() => workers.state(), { timeout: 15_000 }).toBe('taking commands');
-  });
+    await expect.poll(() => workers.state(), { timeout: 50_000 }).toBe('taking commands');
+  }, 120_000);
 });
 
 /** The three services in a process of their own. */

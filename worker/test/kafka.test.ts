@@ -2,14 +2,15 @@ import { type Admin, type Consumer, Kafka, logLevel, type Producer } from 'kafka
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { describeWithKafka, uniqueName } from '../../test/support/real-parts.ts';
 import { CommandClient } from '../src/command-client.ts';
-import type { Handler } from '../src/command-run.ts';
 import { CommandError } from '../src/errors.ts';
+import type { Handler } from '../src/handler-call.ts';
 import { toKafkaHeaders } from '../src/kafka-sender.ts';
 import { kafkaTransport } from '../src/kafka-transport.ts';
 import { silentLogger } from '../src/log.ts';
 import { SendError, type WorkerTransport } from '../src/transport.ts';
 import { createWorker, type Worker } from '../src/worker.ts';
 import { METHOD, readReply, type SeenReply, TOPIC, toRecord } from './support/bench.ts';
+import { createTopics } from './support/kafka-topics.ts';
 
 describeWithKafka('a worker on Kafka', (brokers) => {
   const namespace = uniqueName('worker');
@@ -25,13 +26,10 @@ describeWithKafka('a worker on Kafka', (brokers) => {
   beforeAll(async () => {
     admin = kafka.admin();
     await admin.connect();
-    await admin.createTopics({
-      waitForLeaders: true,
-      topics: [
-        { topic: commands, numPartitions: 3 },
-        { topic: replyTopic, numPartitions: 2 },
-      ],
-    });
+    await createTopics(admin, [
+      { topic: commands, numPartitions: 3 },
+      { topic: replyTopic, numPartitions: 2 },
+    ]);
     producer = kafka.producer({ allowAutoTopicCreation: false });
     await producer.connect();
     reader = kafka.consumer({ groupId: `${namespace}.reader`, maxWaitTimeInMs: 100 });
@@ -150,10 +148,7 @@ describeWithKafka('a worker on Kafka', (brokers) => {
 
   test('calls a command of another worker, whose reply comes home', async () => {
     const transport = createTransport();
-    await admin.createTopics({
-      waitForLeaders: true,
-      topics: [{ topic: `${namespace}.worker-replies.caller`, numPartitions: 3 }],
-    });
+    await createTopics(admin, [{ topic: `${namespace}.worker-replies.caller`, numPartitions: 3 }]);
     const client = new CommandClient({ transport, name: 'caller', namespace, logger: silentLogger });
     await client.start();
     expect(await client.call(METHOD, { key: 'x', n: 1 }, { timeoutMs: 10_000 })).toEqual({});

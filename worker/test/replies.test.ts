@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { CommandContext } from '../src/context.ts';
 import { CommandError } from '../src/errors.ts';
-import { readReplyPartition, replyPartitionHeaders } from '../src/headers.ts';
-import type { WorkerOptions } from '../src/worker.ts';
-import { createBench, createGate, METHOD, TOPIC } from './support/bench.ts';
+import { decodeText, readReplyPartition, replyPartitionHeaders } from '../src/headers.ts';
+import type { WorkerOptions } from '../src/worker-options.ts';
+import { createBench, createGate, METHOD, REPLIES, TOPIC } from './support/bench.ts';
+import { turn } from './support/manual-clock.ts';
 
 /** Answers one command by `handler` and returns the replies. */
 async function answer(
@@ -188,6 +189,32 @@ describe('replies', () => {
   });
 });
 
+describe('the offset of a command', () => {
+  test('moves only once its reply is acknowledged, and holds back those behind it', async () => {
+    const bench = createBench();
+    const acknowledge = new Map<string, () => void>();
+    const send = bench.bus.send.bind(bench.bus);
+    bench.worker.handle(METHOD, () => ({}));
+    await bench.worker.start();
+    bench.bus.send = async (records) => {
+      await send(records);
+      const id = decodeText(records[0]?.key ?? new Uint8Array());
+      if (records[0]?.topic === REPLIES) await new Promise<void>((resolve) => acknowledge.set(id, resolve));
+    };
+    for (const id of ['a', 'b']) await bench.send({ id });
+    await bench.clock.advance(1_000);
+    expect(bench.replies()).toHaveLength(2);
+    expect(bench.committed()).toBe(0n);
+    acknowledge.get('b')?.();
+    await bench.clock.advance(1_000);
+    expect(bench.committed()).toBe(0n);
+    acknowledge.get('a')?.();
+    await bench.clock.advance(1_000);
+    expect(bench.committed()).toBe(2n);
+    await bench.worker.stop();
+  });
+});
+
 describe('signs of life', () => {
   test('`accepted` is sent once a command has run 500 ms, and once only', async () => {
     const handlers = createGate<object>();
@@ -224,6 +251,72 @@ describe('signs of life', () => {
     ]);
     await handlers.release('a', {});
     await handlers.release('b', {});
+    await bench.worker.stop();
+  });
+
+  test("`accepted` is sent again every third of `redeliver_after`, the method's before the worker's, until the answer", async () => {
+    const handlers = createGate<object>();
+    const bench = createBench({ redeliverAfterMs: 60_000 });
+    bench.worker.handle(METHOD, () => handlers.wait('a'), { redeliverAfterMs: 3_000 });
+    bench.worker.handle('shop.v1.Shop/Sell', () => handlers.wait('b'), { topic: TOPIC });
+    await bench.worker.start();
+    await bench.send({ id: 'a' });
+    await bench.send({ id: 'b', type: 'shop.v1.Shop.Sell' });
+    const signs = (id: string) =>
+      bench.replies().filter((reply) => reply.id === id && reply.kind === 'accepted').length;
+    await bench.clock.advance(500);
+    expect([signs('a'), signs('b')]).toEqual([1, 1]);
+    await bench.clock.advance(999);
+    expect(signs('a')).toBe(1);
+    await bench.clock.advance(1);
+    expect(signs('a')).toBe(2);
+    await bench.clock.advance(19_000);
+    expect([signs('a'), signs('b')]).toEqual([21, 2]);
+    for (const id of ['a', 'b']) await handlers.release(id, {});
+    await bench.clock.advance(60_000);
+    expect([signs('a'), signs('b')]).toEqual([21, 2]);
+    await bench.worker.stop();
+    expect(bench.clock.pendingTimers).toBe(0);
+  });
+
+  test('progress counts as a sign: the next `accepted` is a third of `redeliver_after` after it', async () => {
+    const handlers = createGate<object>();
+    let report: (() => Promise<void>) | undefined;
+    const bench = createBench({ redeliverAfterMs: 30_000 });
+    bench.worker.handle(METHOD, (_request, context) => {
+      report = () => context.progress({ percent: 50 });
+      return handlers.wait('a');
+    });
+    await bench.worker.start();
+    await bench.send({ id: 'a' });
+    await bench.clock.advance(9_000);
+    await report?.();
+    await bench.clock.advance(9_999);
+    expect(bench.replies().map(({ kind }) => kind)).toEqual(['accepted', 'progress']);
+    await bench.clock.advance(1);
+    expect(bench.replies().map(({ kind }) => kind)).toEqual(['accepted', 'progress', 'accepted']);
+    await handlers.release('a', {});
+    await bench.worker.stop();
+  });
+
+  test('a bus that is down gathers one `accepted` a command, however long', async () => {
+    const handlers = createGate<object>();
+    const bench = createBench({ redeliverAfterMs: 3_000 });
+    const held: (() => void)[] = [];
+    const send = bench.bus.send.bind(bench.bus);
+    bench.worker.handle(METHOD, () => handlers.wait('a'));
+    await bench.worker.start();
+    await bench.send({ id: 'a' });
+    bench.bus.send = (records) => new Promise((resolve) => held.push(() => resolve(send(records))));
+    await bench.clock.advance(60_000);
+    expect(held).toHaveLength(1);
+    held[0]?.();
+    await turn();
+    await bench.clock.advance(1_000);
+    expect(held).toHaveLength(2);
+    bench.bus.send = send;
+    held[1]?.();
+    await handlers.release('a', {});
     await bench.worker.stop();
   });
 

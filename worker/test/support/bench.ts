@@ -3,7 +3,8 @@ import { decodeText, encodeText, readTextHeader, replyPartitionHeaders, toTextMa
 import { silentLogger } from '../../src/log.ts';
 import { MemoryTransport } from '../../src/memory-transport.ts';
 import type { HeaderList, IncomingRecord, OutgoingRecord, WorkerTransport } from '../../src/transport.ts';
-import { createWorker, type Worker, type WorkerOptions } from '../../src/worker.ts';
+import { createWorker, type Worker } from '../../src/worker.ts';
+import type { WorkerOptions } from '../../src/worker-options.ts';
 import { ManualClock, turn } from './manual-clock.ts';
 
 export const METHOD = 'shop.v1.Shop/Buy';
@@ -23,6 +24,8 @@ export interface Bench {
   readonly bus: MemoryTransport;
   readonly worker: Worker;
   send(command: CommandText): Promise<void>;
+  /** As the gateway tells of it. */
+  cancel(operationId: string): Promise<void>;
   /** In the order of the reply topic. */
   replies(): SeenReply[];
   committed(): bigint;
@@ -39,8 +42,9 @@ export interface CommandText {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export function createBench(options: Partial<WorkerOptions> = {}, bus = new MemoryTransport()): Bench {
+export function createBench(options: Partial<WorkerOptions> = {}, given?: MemoryTransport): Bench {
   const clock = new ManualClock();
+  const bus = given ?? new MemoryTransport({ clock });
   const transport: WorkerTransport = options.transport ?? bus;
   const worker = createWorker({ group: 'shop', clock, logger: silentLogger, ...options, transport });
   return {
@@ -49,6 +53,10 @@ export function createBench(options: Partial<WorkerOptions> = {}, bus = new Memo
     worker,
     async send(command) {
       await bus.send([toRecord(command)]);
+      await turn();
+    },
+    async cancel(operationId) {
+      await bus.send([toControlRecord(operationId)]);
       await turn();
     },
     replies: () => bus.records(REPLIES).map(readReply),
@@ -75,6 +83,19 @@ export function toRecord(command: CommandText): OutgoingRecord {
     value: encodeText(JSON.stringify(command.value ?? {})),
     headers: command.oneWay ? headers : [...headers, ...replyPartitionHeaders(0)],
   };
+}
+
+export function toControlRecord(operationId: string, topic = 'sluice.control'): OutgoingRecord {
+  const texts = {
+    ce_specversion: '1.0',
+    ce_id: `control-of-${operationId}`,
+    ce_source: 'sluice://default',
+    ce_type: 'sluice.operation.cancelled',
+    ce_subject: operationId,
+    ce_time: '2026-01-01T00:00:00.000Z',
+  };
+  const headers = Object.entries(texts).map(([name, text]) => [name, encodeText(text)] as const);
+  return { topic, key: encodeText(operationId), value: new Uint8Array(), headers };
 }
 
 export function readReply(record: IncomingRecord): SeenReply {
