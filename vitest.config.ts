@@ -1,17 +1,41 @@
 import { defineConfig } from 'vitest/config';
 
+const common: { pool: 'forks'; setupFiles: string[]; teardownTimeout: number } = {
+  pool: 'forks',
+  setupFiles: ['test/support/leaks.ts'],
+  teardownTimeout: 20_000,
+};
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts', 'worker/test/**/*.test.ts'],
-    // Fault tests kill brokers and take minutes; they have a script of their own.
-    exclude: ['**/node_modules/**', 'test/faults/**'],
-    pool: 'forks',
-    maxWorkers: 2,
-    globalSetup: ['test/global-setup.ts'],
-    setupFiles: ['test/support/leaks.ts'],
     reporters: ['default', './test/support/reporter.ts'],
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
-    teardownTimeout: 20_000,
+    projects: [
+      {
+        test: {
+          ...common,
+          name: 'tests',
+          include: ['test/**/*.test.ts', 'worker/test/**/*.test.ts'],
+          exclude: ['**/node_modules/**', 'test/faults/**'],
+          maxWorkers: 2,
+          globalSetup: ['test/global-setup.ts'],
+          testTimeout: 20_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        // Short forms of the fault runs, one after the other and after all else: each starts its own servers, gateways and
+        // workers, and what they count must not be what a busy machine does. The long forms: `npm run test:faults`.
+        test: {
+          ...common,
+          name: 'faults',
+          include: ['test/faults/*.test.ts'],
+          maxWorkers: 1,
+          testTimeout: 240_000,
+          hookTimeout: 120_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

@@ -28,8 +28,11 @@ and \`RetryInfo\` or \`BadRequest\` where they apply. Both carry one code of the
 | \`delivery\` | Means | Retry |
 |---|---|---|
 | \`not_sent\` | no worker will see this command | safe |
-| \`unknown\` | it may have run, or may yet run; follow the operation if there is a link to one | only where running it twice does no harm |
+| \`unknown\` | it may have run, or may yet run; follow the operation if there is a link to one | only with the same \`Idempotency-Key\`, or where running it twice does no harm |
 | \`failed\` | the worker answered with an error | as the error says |
+
+Of a call with an \`Idempotency-Key\` \`not_sent\` speaks of this request alone: an earlier one with the same key may have been carried
+out. The message says so; retry with the same key only.
 
 A request to Sluice's own routes (\`/operations/…\`) that is refused for what it is has sent nothing: \`not_sent\`. Over REST
 that includes an id that is not known. Where the answer says nothing of the operation's command, \`delivery\` is absent: on

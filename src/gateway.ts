@@ -15,8 +15,9 @@ import { type Clock, systemClock } from './runtime/clock.ts';
 import { IdSource } from './runtime/ids.ts';
 import type { Logger } from './runtime/log.ts';
 import { createMetrics, type Metrics } from './runtime/metrics.ts';
+import { openStack, type Stack, type Tools } from './stack.ts';
 import type { Store } from './store/store.ts';
-import { type Core, findLongestTimeoutMs, openStack, type Stack, type Tools, wireCore } from './wiring.ts';
+import { type Core, findLongestTimeoutMs, wireCore } from './wiring.ts';
 
 /** Gateways that one call may cross; past it a worker is calling itself. */
 const MAX_HOPS = 8;
@@ -54,13 +55,16 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const store = parts.wrapStore?.(opened.store) ?? opened.store;
   const channel = parts.wrapChannel?.(opened.channel) ?? opened.channel;
   const stack = { ...opened, store, channel };
-  const core = wireCore(config, { bootId, store, channel, longestTimeoutMs: findLongestTimeoutMs(contract), ...tools });
-  const gateway = new RunningGateway({ config, contract, stack, core, tools });
+  const { topics } = opened;
+  const longestTimeoutMs = findLongestTimeoutMs(contract);
+  const core = wireCore(config, { bootId, store, channel, topics, contract, longestTimeoutMs, ...tools });
+  const gateway = new RunningGateway({ bootId, config, contract, stack, core, tools });
   await gateway.start();
   return gateway;
 }
 
 interface Made {
+  readonly bootId: string;
   readonly config: Config;
   readonly contract: Contract;
   readonly stack: Stack;
@@ -89,25 +93,30 @@ class RunningGateway implements Gateway {
     const requestIds = new IdSource(() => tools.clock.wallMs());
     const deps = { contract, handle, operations: core.resource, requestIds, ...tools };
     const openapi = createOpenapi(contract, { basePath: config.http.basePath, publicUrl: config.http.publicUrl });
-    this.#rest = createRestServer(config.http, { ...deps, openapi: () => openapi });
+    const { maxEventStreams } = config.operations;
+    this.#rest = createRestServer({ ...config.http, maxEventStreams }, { ...deps, openapi: () => openapi });
     this.#grpc = createGrpcServer(config.grpc, deps);
     this.#management = createManagementServer(config.management, {
       readiness: () => this.readiness(),
       metrics: tools.metrics,
+      administration: core.administration,
     });
   }
 
   /** Management first, so that a start that waits for its database can be watched; the edges last. */
   async start(): Promise<void> {
-    const { channel } = this.#made.stack;
-    const { core, contract } = this.#made;
+    const { core, contract, stack } = this.#made;
+    const { channel } = stack;
     try {
       this.ports.management = (await this.#management.listen()).port;
       await channel.ensureTopics([...new Set([...contract.commands.values()].map(({ policy }) => policy.topic))]);
       await channel.replies.start((batch) => core.loop.onBatch(batch));
       core.leases.start();
+      stack.store.hints.start((operationIds) => core.waiters.hint(operationIds));
       this.ports.http = (await this.#rest.listen()).port;
       this.ports.grpc = (await this.#grpc.listen()).port;
+      core.chores.start();
+      if (stack.broker !== null) await this.#resume();
       this.#phase = 'serving';
       this.#tellHealth();
     } catch (error) {
@@ -116,11 +125,22 @@ class RunningGateway implements Gateway {
     }
   }
 
+  /** The log of the in-process channel died with its process: what an earlier one had accepted is sent again. */
+  async #resume(): Promise<void> {
+    const { bootId, config, core, stack, tools } = this.#made;
+    const { redriven, failed } = await stack.store.restart(bootId);
+    // Those that were never sent are not counted, and taken up too. What finds no room is given back, for the chores.
+    const claimed = await stack.store.listClaimed(bootId, { minAgeMs: 0, limit: config.operations.maxUnpublished });
+    if (failed + claimed.length === 0) return;
+    tools.logger.info({ redriven, failed, claimed: claimed.length }, 'operations of an earlier process are taken up');
+    await core.chores.takeUp(claimed);
+  }
+
   readiness(): Readiness {
     const { core, stack } = this.#made;
     const phase = this.#phase === 'serving' ? null : `the gateway is ${this.#phase}`;
     const reasons = [phase, core.leases.trouble(), stack.channel.replies.trouble()];
-    const degraded = [stack.channel.degraded(), stack.store.degraded()];
+    const degraded = [stack.channel.degraded(), stack.store.degraded(), stack.store.hints.trouble()];
     const told = (list: readonly (string | null)[]) => list.filter((reason) => reason !== null);
     return { ready: told(reasons).length === 0, reasons: told(reasons), degraded: told(degraded) };
   }
@@ -164,13 +184,16 @@ class RunningGateway implements Gateway {
     await Promise.all([this.#rest.close(0), this.#grpc.close(0)]);
     core.waiters.stop();
     this.#stopWatching?.();
+    await core.chores.stop();
     await core.recorder.stop();
     core.changes.stopRepeating();
     await core.dispatcher.stop();
     await core.changes.stop();
     // Settled as far as the store goes along; then reading is let go, which may be waiting for room.
     await core.settler.stop();
-    core.loop.closeAll();
+    await core.forwarder.stop();
+    await core.cancellations.stop();
+    await core.loop.closeAll();
     await stack.channel.replies.stop();
     await core.leases.stop();
     await stack.channel.stop();

@@ -8,6 +8,7 @@ const HELP = `sluice: a gRPC and REST gateway over Kafka
   sluice check                 read config and contract, and say all that is wrong with them
   sluice routes                show what is served; of two routes that match, the upper one wins
   sluice compile [-o <file>]   compile the contract into one descriptor set (default contract.binpb)
+  sluice operations …          list, cancel, send again, check recorded operations: \`sluice operations help\`
   sluice help                  this text
   sluice --version
 
@@ -23,15 +24,21 @@ const COMMANDS: Readonly<Record<string, (options: { readonly output?: string }) 
   help: () => void process.stdout.write(HELP),
 };
 
-/** Runs one command line and sets the exit code: 0, 1 for what is wrong with config or contract, 2 for a wrong call. */
+/** Runs one command line and sets the exit code: 0, 1 for a failure (a wrong config or contract too), 2 for a wrong call. */
 export async function main(args: readonly string[]): Promise<void> {
-  const call = readArguments(args);
-  if (call === null) return;
   try {
-    await COMMANDS[call.command]!(call);
+    if (args[0] === 'operations') return await operations(args.slice(1));
+    const call = readArguments(args);
+    if (call !== null) await COMMANDS[call.command]!(call);
   } catch (error) {
     await tellFailure(error);
   }
+}
+
+/** Has words and options of its own. */
+async function operations(args: readonly string[]): Promise<void> {
+  const { runOperations } = await import('./cli/operations.ts');
+  await runOperations(args);
 }
 
 function readArguments(args: readonly string[]): { command: string; output?: string } | null {
@@ -71,6 +78,8 @@ function readVersion(): string {
 }
 
 async function start(): Promise<void> {
+  const { endWithNpm } = await import('./cli/npm-parent.ts');
+  endWithNpm();
   const [{ readConfig }, { runStart }] = await Promise.all([import('./cli/load.ts'), import('./cli/start.ts')]);
   const { config, warnings } = await readConfig();
   await runStart(config, { warnings });
@@ -106,7 +115,7 @@ async function load() {
 
 /** Problems one a line; of all else the message, and the stack only where it is a defect. */
 async function tellFailure(error: unknown): Promise<void> {
-  const { UsageProblems } = await import('./cli/load.ts');
+  const { UsageProblems } = await import('./cli/usage-problems.ts');
   process.exitCode = 1;
   if (error instanceof UsageProblems) {
     process.stderr.write(`${error.problems.map((problem) => `error: ${problem}`).join('\n')}\n`);

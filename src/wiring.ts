@@ -1,159 +1,87 @@
-/** The folders in the order of the path, each given its ports. The only file that knows them all; `gateway.ts` runs it. */
-import { readFile } from 'node:fs/promises';
+/** The folders in the order of the path, each given its ports. `stack.ts` opens what they stand on; `gateway.ts` runs it. */
 import type { Channel } from './channel/channel.ts';
-import { createSealCommand } from './channel/envelope.ts';
-import { createMemoryChannel } from './channel/memory.ts';
-import { MemoryBroker } from './channel/memory-broker.ts';
-import { isLoopback } from './config/rules.ts';
+import { createResealCommand, createSealCommand } from './channel/envelope.ts';
+import {
+  cancellationRecord,
+  deadLetterOfCommand,
+  deadLetterOfReply,
+  lifecycleEvent,
+  rehomedReply,
+  withoutValue,
+} from './channel/own-records.ts';
+import type { OwnTopics } from './channel/own-topics.ts';
+import type { Chores } from './chores/chores.ts';
+import { createChores } from './chores/create-chores.ts';
+import type { OwedRecordForms } from './chores/ports.ts';
 import type { Config } from './config.ts';
 import type { Contract } from './contract/contract.ts';
-import { createResultCheck } from './contract/result-check.ts';
 import { Waiters } from './delivery/waiters.ts';
+import { Administrator } from './operations/administration.ts';
 import { AwaitedCalls } from './operations/awaited-calls.ts';
+import { Cancellations } from './operations/cancel.ts';
 import { ChangeWriter } from './operations/changes.ts';
 import { Dispatcher } from './operations/dispatch.ts';
-import { createFold } from './operations/fold.ts';
+import { DispatchMarks } from './operations/dispatch-marks.ts';
+import { KeyedCalls } from './operations/keyed-calls.ts';
 import { Operations } from './operations/operations.ts';
 import { Promoter } from './operations/promote.ts';
 import { Recorder } from './operations/record.ts';
+import { Redrives } from './operations/redrive.ts';
 import { Resource } from './operations/resource.ts';
+import { type ForwardedForms, Forwarder } from './replies/forwarder.ts';
 import { ReplyLeases } from './replies/leases.ts';
 import { ReplyLoop } from './replies/reply-loop.ts';
 import { Settler } from './replies/settler.ts';
-import type { Clock } from './runtime/clock.ts';
+import { TopicWatch } from './replies/topic-watch.ts';
 import { IdSource } from './runtime/ids.ts';
-import type { Logger } from './runtime/log.ts';
-import type { Metrics } from './runtime/metrics.ts';
-import { createStore, type Store } from './store/store.ts';
+import { isLoopback } from './runtime/loopback.ts';
+import type { Tools } from './stack.ts';
+import type { Store } from './store/store.ts';
 
 /** Of one transaction, in rows or replies: what the database takes in one go without holding others up. */
 const TRANSACTION = Object.freeze({ maxItems: 500, maxBytes: 8 * 1024 * 1024 });
 const REREAD_MS = 1000;
-/** One process gains nothing from more, and each keeps records. */
-const MAX_EMBEDDED_PARTITIONS = 4;
-/** Gateways may all be down so long before the reply topic forgets what came meanwhile. */
-const ALLOWED_DOWNTIME_MS = 3_600_000;
-
-/** What every folder is given. */
-export interface Tools {
-  readonly clock: Clock;
-  readonly metrics: Metrics;
-  readonly logger: Logger;
-  /** A prepared data folder for the embedded database; tests share one. */
-  readonly pgliteImageFile?: string;
-}
-
-/** The servers, or what stands in for them inside the process. */
-export interface Stack {
-  readonly store: Store;
-  readonly channel: Channel;
-  readonly broker: MemoryBroker | null;
-}
-
-/** Opens store and channel. Throws where waiting cannot help: a folder in use, a wrong password, a topic that cannot serve. */
-export async function openStack(config: Config, bootId: string, contract: Contract, tools: Tools): Promise<Stack> {
-  const embedded = config.kafka.brokers.length === 0;
-  const replies = qualify(config.kafka.namespace, config.kafka.topics.replies);
-  // Positions in a log that dies with its process mean nothing to the next one: each boot has a topic of its own.
-  const replyTopic = embedded ? `${replies}.${bootId}` : replies;
-  const { retentionMs } = config.operations;
-  const checkResult = createResultCheck(contract.commands);
-  const store = await createStore(
-    {
-      ...config.store,
-      replyTopic,
-      pgliteImageFile: tools.pgliteImageFile ?? null,
-    },
-    { ...tools, fold: createFold({ retentionMs, checkResult }) },
-  );
-  if (!embedded) return { store, channel: await openKafka(config, bootId, contract, replyTopic, tools), broker: null };
-  const broker = new MemoryBroker({ clock: tools.clock });
-  const channel = createMemoryChannel({
-    broker,
-    replyTopic,
-    replyPartitions: 1,
-    commandPartitions: Math.min(config.kafka.commandTopicPartitions, MAX_EMBEDDED_PARTITIONS),
-    maxResultBytes: config.operations.maxResultBytes,
-    logger: tools.logger,
-  });
-  return { store, channel, broker };
-}
-
-async function openKafka(
-  config: Config,
-  bootId: string,
-  contract: Contract,
-  replyTopic: string,
-  tools: Tools,
-): Promise<Channel> {
-  // Loaded only where it is asked for: the embedded stack starts faster without it.
-  const { createKafkaChannel } = await import('./channel/kafka.ts');
-  const { kafka, operations } = config;
-  return createKafkaChannel(
-    {
-      ...kafka,
-      bootId,
-      namespace: kafka.namespace === '' ? '' : `${kafka.namespace}.`,
-      replyTopic,
-      ssl: await readSsl(kafka.ssl),
-      sasl: readSasl(kafka.sasl),
-      connectTimeoutMs: kafka.publish.connectTimeoutMs,
-      requestTimeoutMs: kafka.publish.requestTimeoutMs,
-      maxResultBytes: operations.maxResultBytes,
-      minReplyRetentionMs: findLongestTimeoutMs(contract) + ALLOWED_DOWNTIME_MS,
-    },
-    tools,
-  );
-}
+/** For so long a command that is on the log is not said to be: its reply mostly comes meanwhile and says more. */
+const MARK_DELAY_MS = 50;
 
 export function findLongestTimeoutMs(contract: Contract): number {
   return Math.max(...[...contract.commands.values()].map(({ policy }) => policy.timeoutMs));
 }
 
-/** Throws where a file cannot be read. */
-async function readSsl({ enabled, caFile, certFile, keyFile }: Config['kafka']['ssl']) {
-  if (!enabled) return false;
-  const read = async (name: 'ca' | 'cert' | 'key', file: string | null) =>
-    file === null ? {} : { [name]: await readFile(file, 'utf8') };
-  const [ca, cert, key] = await Promise.all([read('ca', caFile), read('cert', certFile), read('key', keyFile)]);
-  return { ...ca, ...cert, ...key };
-}
-
-/** The config's rules hold that user name and password are there where a mechanism is. */
-function readSasl({ mechanism, username, password }: Config['kafka']['sasl']) {
-  return mechanism === null ? null : { mechanism, username: username ?? '', password: password ?? '' };
-}
-
-function qualify(namespace: string, name: string): string {
-  return namespace === '' ? name : `${namespace}.${name}`;
-}
-
 export interface Core {
   readonly operations: Operations;
   readonly resource: Resource;
+  readonly administration: Administrator;
   readonly calls: AwaitedCalls;
   readonly waiters: Waiters;
   readonly recorder: Recorder;
   readonly dispatcher: Dispatcher;
+  readonly cancellations: Cancellations;
   readonly changes: ChangeWriter;
   readonly settler: Settler;
+  readonly forwarder: Forwarder;
   readonly loop: ReplyLoop;
   readonly leases: ReplyLeases;
+  readonly chores: Chores;
 }
 
 export interface CoreDeps extends Tools {
   readonly bootId: string;
   readonly store: Store;
   readonly channel: Channel;
+  readonly topics: OwnTopics;
+  readonly contract: Pick<Contract, 'commands'>;
   readonly longestTimeoutMs: number;
 }
 
-/** operations ⇄ replies: the two halves of the path, joined by the calls that wait and the rows that are kept. */
+/** operations ⇄ replies: the two halves of the path, joined by the calls that wait and the rows that are kept; and chores. */
 export function wireCore(config: Config, deps: CoreDeps): Core {
-  const { bootId, store, channel, clock, metrics, logger } = deps;
+  const { bootId, store, channel, topics, clock, metrics, logger } = deps;
   const bounds = config.operations;
   // The leases measure the database's clock; until the first heartbeat this machine's is taken for it.
   const nowMs = (): number => clock.wallMs() + leases.clockOffsetMs;
+  const source = config.http.publicUrl ?? `sluice://${config.kafka.namespace || 'default'}`;
+  const forms = createForms(topics, source, nowMs);
   const calls = new AwaitedCalls({
     maxOpenCalls: bounds.maxOpenCalls,
     maxOpenBytes: bounds.maxOpenBytes,
@@ -164,33 +92,86 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
   const pending = { maxPendingItems: bounds.maxPendingAccepts, maxPendingBytes: bounds.maxPendingAcceptBytes };
   const recorder = new Recorder(store, { ...TRANSACTION, ...pending }, { clock, logger });
   // A change is of a command that is being published, so there are no more of them.
-  const marks = { maxBatch: TRANSACTION.maxItems, maxPending: bounds.maxUnpublished };
-  const changes = new ChangeWriter(store, { ...marks, onChanged }, { clock, logger });
+  const changeBounds = { maxBatch: TRANSACTION.maxItems, maxPending: bounds.maxUnpublished };
+  const changes = new ChangeWriter(store, { ...changeBounds, onChanged }, { clock, logger });
+  const marks = new DispatchMarks(changes, { delayMs: MARK_DELAY_MS }, { clock });
   const dispatcher = new Dispatcher(
-    channel.publisher,
-    changes,
-    { maxPending: bounds.maxUnpublished, maxPendingBytes: bounds.maxUnpublishedBytes },
-    { clock, nowMs, logger },
+    {
+      maxPending: bounds.maxUnpublished,
+      maxPendingBytes: bounds.maxUnpublishedBytes,
+      maxPendingPerTopic: bounds.maxUnpublishedPerTopic,
+    },
+    { bootId, publisher: channel.publisher, changes, marks, outbox: store, clock, nowMs, logger },
   );
   const promoter = new Promoter({ bootId, recorder, dispatcher, calls, logger });
   const onLeaseDoubt = (partition: number): void => leases.doubt(partition);
   const settler = new Settler(TRANSACTION, {
     changes: store,
     calls,
+    marks,
     onSettled: onChanged,
     onLeaseDoubt,
     clock,
     logger,
     metrics,
   });
-  const queue = { maxItems: bounds.maxPendingSettlements, maxBytes: bounds.maxPendingSettlementBytes };
-  const loop = new ReplyLoop({ bootId, queue }, { calls, settler, nowMs, metrics });
-  promoter.heldReplies = loop;
-  const leases = new ReplyLeases(
-    { bootId, lingerMs: deps.longestTimeoutMs, ...config.leases },
-    { store, source: channel.replies, loop, clock, logger },
+  const forwarder = new Forwarder(
+    { maxPending: bounds.maxPendingForwards },
+    { sender: channel.sender, forms: forms.ofReplies, clock, logger, metrics },
   );
-  const source = config.http.publicUrl ?? `sluice://${config.kafka.namespace || 'default'}`;
+  const queue = { maxItems: bounds.maxPendingSettlements, maxBytes: bounds.maxPendingSettlementBytes };
+  const loop = new ReplyLoop(
+    { bootId, queue },
+    { calls, settler, forwarder, source: channel.replies, clock, nowMs, logger, metrics },
+  );
+  promoter.heldReplies = loop;
+  const reading = { store, source: channel.replies, loop, clock, logger };
+  const watch = new TopicWatch({ ...reading, metrics });
+  const leases = new ReplyLeases({ bootId, lingerMs: deps.longestTimeoutMs, ...config.leases }, { ...reading, watch });
+  const chores = createChores(
+    { ...config.chores, bootId, heartbeatMs: config.leases.heartbeatMs, instanceLeaseMs: config.leases.leaseMs },
+    {
+      lease: store,
+      outbox: store,
+      due: store,
+      owed: store,
+      retention: store,
+      unreconciled: store,
+      changes: store,
+      dispatcher,
+      reseal: createResealCommand({ replyTopic: channel.replies.topic }),
+      replyLog: channel.replies,
+      workers: channel.workers,
+      sender: channel.sender,
+      forms: forms.ofOperations,
+      nowMs,
+      onChanged,
+      clock,
+      metrics,
+      logger,
+    },
+  );
+  const cancellations = new Cancellations({
+    bootId,
+    changes: store,
+    dispatcher,
+    sender: channel.sender,
+    recordOf: forms.ofOperations.cancellation,
+    clearCancellations: (operationIds) => store.clearCancellations(operationIds),
+    onChanged,
+    maxPending: bounds.maxPendingForwards,
+    clock,
+    nowMs,
+    logger,
+  });
+  const redrives = new Redrives({
+    bootId,
+    changes: store,
+    takeUp: (operationIds) => chores.takeUp(operationIds),
+    onChanged,
+    nowMs,
+    timeoutOf: (command) => deps.contract.commands.get(command)?.policy.timeoutMs ?? null,
+  });
   const ids = new IdSource(nowMs);
   const operations = new Operations({
     bootId,
@@ -205,9 +186,28 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
     promoter,
     dispatcher,
     waits: waiters,
+    keys: new KeyedCalls(store, {
+      maxBatch: TRANSACTION.maxItems,
+      maxPendingLookUps: bounds.maxPendingAccepts,
+      maxJoined: bounds.maxJoinedCalls,
+    }),
+    onGone: (operationId) => cancellations.tellUnrecorded(operationId),
+    onOrdered: () => chores.hurry(),
   });
-  const listAnonymous = mayListAnonymous(config);
-  const resource = new Resource(store, waiters, { retentionMs: bounds.retentionMs, listAnonymous }, clock);
+  const actions = {
+    cancel: cancellations.cancel.bind(cancellations),
+    redrive: redrives.redrive.bind(redrives),
+  };
+  const administration = new Administrator({ reads: store, ...actions });
+  const isLocal = isLoopback(config.http.host) && isLoopback(config.grpc.host);
+  const resource = new Resource(
+    {
+      retentionMs: bounds.retentionMs,
+      listAnonymous: chooseByReach(bounds.listAnonymous, isLocal),
+      adminAnonymous: chooseByReach(bounds.adminAnonymous, isLocal),
+    },
+    { reads: store, waits: waiters, ...actions, nowMs },
+  );
   metrics.gauge('sluice_open_calls', 'Calls that wait for their reply.', () => calls.openCalls);
   metrics.gauge('sluice_waiters', 'Requests that wait for recorded operations.', () => waiters.count);
   metrics.gauge(
@@ -215,11 +215,49 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
     'Recorded commands that the broker does not have yet.',
     () => dispatcher.pending,
   );
-  return { operations, resource, calls, waiters, recorder, dispatcher, changes, settler, loop, leases };
+  return {
+    operations,
+    resource,
+    administration,
+    calls,
+    waiters,
+    recorder,
+    dispatcher,
+    cancellations,
+    changes,
+    settler,
+    forwarder,
+    loop,
+    leases,
+    chores,
+  };
 }
 
-/** Whether only this machine can reach the edges decides what an anonymous caller may see, unless the config says. */
-function mayListAnonymous({ operations, http, grpc }: Config): boolean {
-  if (operations.listAnonymous !== 'auto') return operations.listAnonymous === 'true';
-  return isLoopback(http.host) && isLoopback(grpc.host);
+interface Forms {
+  readonly ofReplies: ForwardedForms;
+  readonly ofOperations: OwedRecordForms;
+}
+
+/** The records that Sluice writes to topics of its own. */
+function createForms(topics: OwnTopics, source: string, nowMs: () => number): Forms {
+  const { replyTopic, deadLetterTopic, controlTopic, eventsTopic } = topics;
+  return {
+    ofReplies: {
+      rehomed: (reply, homePartition) => rehomedReply(reply.raw, replyTopic, homePartition, reply.position),
+      deadLetter: (reply) => deadLetterOfReply(reply, deadLetterTopic),
+      withoutValue,
+    },
+    ofOperations: {
+      deadLetter: (letter) => deadLetterOfCommand(letter, deadLetterTopic),
+      withoutValue,
+      cancellation: (operationId) => cancellationRecord(operationId, { controlTopic, source, nowMs: nowMs() }),
+      // Nothing is owed to the topic where there is none.
+      lifecycleEvent: (event) => lifecycleEvent(event, { eventsTopic: eventsTopic ?? '', source }),
+    },
+  };
+}
+
+/** Whether only this machine can reach the edges decides what an anonymous caller may do, unless the config says. */
+function chooseByReach(said: 'auto' | 'true' | 'false', isLocal: boolean): boolean {
+  return said === 'auto' ? isLocal : said === 'true';
 }

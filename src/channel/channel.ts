@@ -1,9 +1,13 @@
-import type { CommandPublisher } from '../operations/ports.ts';
+import type { WorkerProgress } from '../chores/ports.ts';
+import type { CommandPublisher, RecordSender } from '../operations/ports.ts';
 import type { ReplySource } from '../replies/ports.ts';
 
 /** The message bus as the gateway wires it: Kafka (`kafka.ts`) or one in this process (`memory.ts`). */
 export interface Channel {
   readonly publisher: CommandPublisher;
+  /** For Sluice's own topics. */
+  readonly sender: RecordSender;
+  readonly workers: WorkerProgress;
   readonly replies: ReplySource;
   /**
    * Creates the topics that are missing where that is allowed, checks the reply topic, learns what a record of each topic

@@ -3,6 +3,7 @@ import type {
   CommandRecord,
   RecordHeaders,
   ReplyPartitionDialect,
+  ResealCommand,
   SealCommand,
 } from '../operations/ports.ts';
 import * as header from './headers.ts';
@@ -47,6 +48,23 @@ export function createSealCommand(options: EnvelopeOptions): SealCommand {
     if (fields.principal !== '') headers.push([header.PRINCIPAL, fields.principal]);
     for (const extra of fields.extraHeaders) if (header.mayBeExtraHeader(extra[0])) headers.push(extra);
     return finish(fields, headers);
+  };
+}
+
+/**
+ * Makes anew the record that `createSealCommand` made and the store has kept, for another attempt or by another boot: three
+ * header values change in their places, everything else is the same to the byte, so that workers see one command and not
+ * two. The reply topic is one of them: on the in-process channel that of an earlier boot has died with it.
+ */
+export function createResealCommand({ replyTopic }: Pick<EnvelopeOptions, 'replyTopic'>): ResealCommand {
+  return (record, { attempt, deadlineMs }) => {
+    const changed = new Map([
+      [header.ATTEMPT, String(attempt)],
+      [header.CE_EXPIRYTIME, new Date(deadlineMs).toISOString()],
+      [header.REPLY_TOPIC, replyTopic],
+    ]);
+    const headers = record.headers.map((each): Header => [each[0], changed.get(each[0]) ?? each[1]]);
+    return { ...record, headers };
   };
 }
 

@@ -11,6 +11,8 @@ export const CE_TYPE = 'ce_type';
 export const CE_TIME = 'ce_time';
 /** CloudEvents extension "Expiry Time". */
 export const CE_EXPIRYTIME = 'ce_expirytime';
+/** CloudEvents attribute `subject`: of control records and lifecycle events, not of commands. */
+export const CE_SUBJECT = 'ce_subject';
 export const CONTENT_TYPE = 'content-type';
 export const CORRELATION_ID = 'kafka_correlationId';
 export const REPLY_TOPIC = 'kafka_replyTopic';
@@ -32,6 +34,26 @@ export const RUN = 'sluice-run';
 export const SEQUENCE = 'sluice-seq';
 /** As NestJS writes it: what was thrown. */
 export const NEST_ERROR = 'kafka_nest-err';
+/** Set by Sluice on a reply that it sent to its home partition: `<partition>/<offset>` where it stood first. */
+export const REHOMED = 'sluice-rehomed';
+
+/** Of dead letters, besides the headers of the record that they were. */
+export const DEAD_LETTER_REASON = 'sluice-dead-letter-reason';
+export const DEAD_LETTER_CODE = 'sluice-dead-letter-code';
+/** Where the record stood, or was sent to. */
+export const DEAD_LETTER_TOPIC = 'sluice-dead-letter-topic';
+export const DEAD_LETTER_PARTITION = 'sluice-dead-letter-partition';
+export const DEAD_LETTER_OFFSET = 'sluice-dead-letter-offset';
+/** In place of a value that the topic did not take. */
+export const DEAD_LETTER_SIZE = 'sluice-dead-letter-size';
+export const DEAD_LETTER_SHA256 = 'sluice-dead-letter-sha256';
+/** Of commands only. */
+export const DEAD_LETTER_COMMAND = 'sluice-dead-letter-command';
+export const DEAD_LETTER_KEY = 'sluice-dead-letter-key';
+export const DEAD_LETTER_STATE = 'sluice-dead-letter-state';
+export const DEAD_LETTER_DELIVERY = 'sluice-dead-letter-delivery';
+export const DEAD_LETTER_ATTEMPTS = 'sluice-dead-letter-attempts';
+export const DEAD_LETTER_HISTORY = 'sluice-dead-letter-history';
 
 const OWN_PREFIXES = ['ce_', 'sluice-', 'kafka_'];
 

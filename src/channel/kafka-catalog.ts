@@ -1,11 +1,12 @@
 // A CommonJS module: Node sees this export only on the whole of it.
-import kafkajs, { type Admin } from 'kafkajs';
+import kafkajs from 'kafkajs';
 import type { Clock } from '../runtime/clock.ts';
+import type { RenewedAdmin } from './kafka-admin.ts';
 import { isTopicNotAuthorized, isUnknownTopic } from './kafka-errors.ts';
 
 /** Kafka's default of `max.message.bytes`. */
 const DEFAULT_MAX_MESSAGE_BYTES = 1_048_588;
-/** Partitions may be added to a topic while we run. */
+/** Partitions may be added to a topic while we run: so long keyed records may go on to the old ones only. */
 const REFRESH_MS = 60_000;
 /**
  * A refusal that is not asked about again for this long is forgotten: what was refused an hour ago and is refused now may
@@ -43,7 +44,7 @@ export class TopicRefusedError extends Error {
  * time to time; questions about one topic that come together share one request.
  */
 export class TopicCatalog {
-  readonly #admin: Admin;
+  readonly #admin: Pick<RenewedAdmin, 'ask'>;
   readonly #clock: Clock;
   readonly #facts = new Map<string, TopicFacts>();
   readonly #maxMessageBytes = new Map<string, number>();
@@ -53,7 +54,7 @@ export class TopicCatalog {
   #cancelRefresh: (() => void) | null = null;
   #isClosed = false;
 
-  constructor(admin: Admin, clock: Clock) {
+  constructor(admin: Pick<RenewedAdmin, 'ask'>, clock: Clock) {
     this.#admin = admin;
     this.#clock = clock;
     this.#scheduleRefresh();
@@ -77,16 +78,29 @@ export class TopicCatalog {
     return started;
   }
 
+  /** Whether the brokers know every one of them and let us see it. Throws where they cannot be asked. */
+  async areThere(topics: readonly string[]): Promise<boolean> {
+    try {
+      await this.#admin.ask((admin) => admin.fetchTopicMetadata({ topics: [...topics] }));
+      return true;
+    } catch (error) {
+      if (isUnknownTopic(error) || isTopicNotAuthorized(error)) return false;
+      throw error;
+    }
+  }
+
   /**
    * The settings of a topic by name; empty where we may not see them. Learns `max.message.bytes` on the way.
    * Throws what kafkajs throws where the brokers cannot be asked.
    */
   async readSettings(topic: string): Promise<ReadonlyMap<string, string>> {
     const resources = [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: topic }];
-    const answer = await this.#admin.describeConfigs({ resources, includeSynonyms: false }).catch((error) => {
-      if (isTopicNotAuthorized(error)) return { resources: [] };
-      throw error;
-    });
+    const answer = await this.#admin
+      .ask((admin) => admin.describeConfigs({ resources, includeSynonyms: false }))
+      .catch((error) => {
+        if (isTopicNotAuthorized(error)) return { resources: [] };
+        throw error;
+      });
     const entries = answer.resources[0]?.configEntries ?? [];
     const settings = new Map(entries.map(({ configName, configValue }) => [configName, configValue]));
     const maxMessageBytes = Number(settings.get('max.message.bytes'));
@@ -103,7 +117,7 @@ export class TopicCatalog {
   async #ask(topic: string): Promise<TopicFacts> {
     const askedMs = this.#clock.monotonicMs();
     try {
-      const { topics } = await this.#admin.fetchTopicMetadata({ topics: [topic] });
+      const { topics } = await this.#admin.ask((admin) => admin.fetchTopicMetadata({ topics: [topic] }));
       const partitions = topics.find((each) => each.name === topic)?.partitions ?? [];
       if (partitions.length === 0) throw new Error(`no metadata of topic ${topic} came back`);
       const facts = {

@@ -1,10 +1,11 @@
+import type { OwnTopics } from './own-topics.ts';
+
 /** Settings of the Kafka channel. Names and units as in the config's group `kafka`. */
-export interface KafkaChannelConfig extends KafkaConnectionConfig {
+export interface KafkaChannelConfig extends KafkaConnectionConfig, OwnTopics {
   /** Boot id of this instance: part of its consumer group's name, which no other instance may have. */
   readonly bootId: string;
-  /** Put before group names, with its dot; empty for none. Topic names below carry it already. */
+  /** Put before group names, with its dot; empty for none. Topic names carry it already. */
   readonly namespace: string;
-  readonly replyTopic: string;
   /** Create what is missing at start. */
   readonly createTopics: boolean;
   readonly replyPartitions: number;

@@ -54,7 +54,9 @@ export function judgeSendFailure(error: unknown, wasEncoded: boolean): SendFailu
 /** Whether the brokers could not be reached, or not be talked to, as opposed to having refused. */
 export function isConnectionTrouble(error: unknown): boolean {
   const root = rootOf(error);
-  return CONNECTION_ERRORS.has(root.name ?? '') || root.name === 'KafkaJSRequestTimeoutError';
+  if (CONNECTION_ERRORS.has(root.name ?? '') || root.name === 'KafkaJSRequestTimeoutError') return true;
+  // Thrown bare by kafkajs 2.2.4 for a connection that was never made good.
+  return root.message === 'Broker not connected';
 }
 
 export function isUnknownTopic(error: unknown): boolean {

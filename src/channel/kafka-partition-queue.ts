@@ -1,15 +1,16 @@
-import { type CommandRecord, PublishError, type PublishProblem, type PublishReceipt } from '../operations/ports.ts';
+import { PublishError, type PublishProblem, type PublishReceipt } from '../operations/ports.ts';
 import { Batcher } from '../runtime/batch.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { SendFailure } from './kafka-errors.ts';
 import type { SendAttempt } from './kafka-sender.ts';
+import type { SizedRecord } from './record-size.ts';
 
 /** Without traffic nobody finds out whether it is well again; so long a failure counts as the present state. */
 const TROUBLE_MS = 10_000;
 
 /** A record on its way. Settled once; whoever waits holds the promise. */
 export interface PendingRecord {
-  readonly record: CommandRecord;
+  readonly record: SizedRecord;
   readonly sizeBytes: number;
   /** Monotonic. */
   readonly giveUpAtMs: number;
@@ -30,13 +31,13 @@ export interface PartitionQueueOptions {
   readonly failFastMs: number;
   readonly confirmMs: number;
   readonly clock: Clock;
-  readonly send: (records: readonly CommandRecord[]) => SendAttempt;
+  readonly send: (records: readonly SizedRecord[]) => SendAttempt;
   /** Asks for fresh metadata after the broker said that topic or partition is not there. True where that is definite. */
   readonly confirmRefusal: () => Promise<boolean>;
 }
 
 /**
- * The commands for one topic-partition: one `send()` at a time, what comes meanwhile gathers for the next. A failed send
+ * The records for one topic-partition: one `send()` at a time, what comes meanwhile gathers for the next. A failed send
  * is repeated whole, after a pause, so the order holds; a topic-partition that fails holds up no other.
  *
  * After `failFastMs` without a success the queue refuses at once what was certainly not sent, and lets one batch through

@@ -1,45 +1,42 @@
-import type { Admin, EachBatchPayload, IHeaders, KafkaMessage } from 'kafkajs';
-import type { Reply } from '../operations/reply.ts';
-import type { ReplyBatch, ReplySource } from '../replies/ports.ts';
-import type { Logger } from '../runtime/log.ts';
+import type { ReplyBatch, ReplySource, Reread } from '../replies/ports.ts';
+import type { RenewedAdmin } from './kafka-admin.ts';
+import { assignAllPartitions, assignOnly } from './kafka-assigner.ts';
 import type { TopicCatalog } from './kafka-catalog.ts';
 import type { KafkaChannelConfig } from './kafka-config.ts';
-import { ReplyLane } from './kafka-lane.ts';
-import { ReplyConsumer, type ReplyConsumerDeps } from './kafka-reply-consumer.ts';
-import { isUnreadable, readReply } from './read-reply.ts';
+import { type OnReplyBatch, ReplyReader, type ReplyReaderDeps } from './kafka-reply-reader.ts';
 
-export interface KafkaReplySourceDeps extends Omit<ReplyConsumerDeps, 'handler'> {
-  readonly admin: Pick<Admin, 'fetchTopicOffsets'>;
+export interface KafkaReplySourceDeps extends ReplyReaderDeps {
+  readonly admin: Pick<RenewedAdmin, 'ask' | 'forget'>;
   readonly catalog: Pick<TopicCatalog, 'lookUp'>;
-  readonly logger: Logger;
 }
 
+type Bounds = ReadonlyMap<number, { readonly start: bigint; readonly end: bigint }>;
+
 /**
- * The reply topic, read by one consumer that is assigned all partitions and fetches from those that were adopted.
- * Positions are kept here and given to kafkajs anew whenever it joins its group: it forgets them.
+ * The reply topic, read by one consumer that is assigned all partitions and fetches from those that were adopted; and, for
+ * as long as somebody reads a partition again, by a consumer more.
  */
 export class KafkaReplySource implements ReplySource {
   readonly topic: string;
+  readonly canReread = true;
   readonly #config: KafkaChannelConfig;
   readonly #deps: KafkaReplySourceDeps;
-  readonly #consumer: ReplyConsumer;
-  readonly #lanes = new Map<number, ReplyLane>();
-  #onBatch: (batch: ReplyBatch) => Promise<void> | void = () => undefined;
+  readonly #groupId: string;
+  readonly #reader: ReplyReader;
+  readonly #rereaders = new Set<ReplyReader>();
+  #rereads = 0;
+  #onBatch: OnReplyBatch = () => undefined;
 
   constructor(config: KafkaChannelConfig, deps: KafkaReplySourceDeps) {
     this.topic = config.replyTopic;
     this.#config = config;
     this.#deps = deps;
-    this.#consumer = new ReplyConsumer(config, {
-      ...deps,
-      handler: {
-        positionOf: (partition) => this.#openPosition(partition),
-        onBatch: (payload) => this.#receive(payload),
-        onEmptied: (partition, firstOffset, lastOffset) => this.#pass(partition, firstOffset, lastOffset),
-      },
-    });
+    this.#groupId = `${config.namespace}sluice-replies-${config.bootId}`;
+    const group = { groupId: this.#groupId, assigner: assignAllPartitions };
+    this.#reader = new ReplyReader(config, group, (batch) => this.#onBatch(batch), deps);
   }
 
+  /** As the brokers say now. Throws where they cannot be asked. */
   async partitions(): Promise<readonly number[]> {
     const { partitionCount } = await this.#deps.catalog.lookUp(this.topic);
     return Array.from({ length: partitionCount }, (_, partition) => partition);
@@ -47,130 +44,69 @@ export class KafkaReplySource implements ReplySource {
 
   /**
    * The end is that of committed records, past which no position of ours can move: a worker's open transaction holds it.
+   * Throws where the brokers cannot be asked.
    */
-  async bounds(partitions: readonly number[]): Promise<ReadonlyMap<number, { start: bigint; end: bigint }>> {
-    const offsets = await this.#deps.admin.fetchTopicOffsets(this.topic).catch((error: Error) => {
-      // Of a topic whose partitions have no leader yet, kafkajs 2.2.4 ends in a TypeError of its own.
-      throw error instanceof TypeError ? new Error(`topic ${this.topic} has no leader yet`, { cause: error }) : error;
-    });
-    return new Map(
-      offsets
-        .filter(({ partition }) => partitions.includes(partition))
-        .map(({ partition, low, high }) => [partition, { start: BigInt(low), end: BigInt(high) }]),
-    );
+  async bounds(partitions: readonly number[]): Promise<Bounds> {
+    const known = await this.#askBounds();
+    const isWhole = partitions.every((partition) => known.has(partition));
+    // One that was added since kafkajs last looked.
+    if (!isWhole) this.#deps.admin.forget();
+    const all = isWhole ? known : await this.#askBounds();
+    return new Map([...all].filter(([partition]) => partitions.includes(partition)));
   }
 
   /** Joins in the background: Kafka may be away. `trouble` tells when reading has begun. */
   async start(onBatch: (batch: ReplyBatch) => Promise<void> | void): Promise<void> {
     this.#onBatch = onBatch;
-    this.#consumer.start();
+    this.#reader.start();
   }
 
+  /** A partition that was added a moment ago is read as soon as the consumer has seen it. */
   adopt(partition: number, fromOffset: bigint): void {
-    this.#laneOf(partition).move(fromOffset);
-    this.#consumer.open(partition, fromOffset);
+    this.#reader.adopt(partition, fromOffset);
   }
 
   abandon(partition: number): void {
-    this.#laneOf(partition).move(null);
-    this.#consumer.shut(partition);
+    this.#reader.abandon(partition);
+  }
+
+  /** In a group of its own. A batch that is being taken is not waited for by `stop`; none begins after it. */
+  reread(partition: number, fromOffset: bigint, onBatch: OnReplyBatch): Reread {
+    this.#rereads += 1;
+    const group = { groupId: `${this.#groupId}-reread-${this.#rereads}`, assigner: assignOnly(partition) };
+    const reader = new ReplyReader(this.#config, group, onBatch, this.#deps);
+    this.#rereaders.add(reader);
+    reader.adopt(partition, fromOffset);
+    reader.start();
+    return {
+      stop: async () => {
+        await reader.stop();
+        this.#rereaders.delete(reader);
+      },
+    };
   }
 
   /** An outage of Kafka is not this instance's fault: see `outage`. */
   trouble(): string | null {
-    return this.#consumer.trouble();
+    return this.#reader.trouble();
   }
 
   /** Why replies cannot be read from Kafka now, where that is no fault of this instance. */
   outage(): string | null {
-    return this.#consumer.outage();
+    return this.#reader.outage();
   }
 
   async stop(): Promise<void> {
-    for (const lane of this.#lanes.values()) lane.move(null);
-    await this.#consumer.stop();
+    await Promise.all([this.#reader, ...this.#rereaders].map((reader) => reader.stop()));
   }
 
-  #openPosition(partition: number): bigint | null {
-    const lane = this.#lanes.get(partition);
-    return lane?.isOpen ? lane.position : null;
+  async #askBounds(): Promise<Bounds> {
+    const offsets = await this.#deps.admin
+      .ask((admin) => admin.fetchTopicOffsets(this.topic))
+      .catch((error: Error) => {
+        // Of a topic whose partitions have no leader yet, kafkajs 2.2.4 ends in a TypeError of its own.
+        throw error instanceof TypeError ? new Error(`topic ${this.topic} has no leader yet`, { cause: error }) : error;
+      });
+    return new Map(offsets.map(({ partition, low, high }) => [partition, { start: BigInt(low), end: BigInt(high) }]));
   }
-
-  #laneOf(partition: number): ReplyLane {
-    const known = this.#lanes.get(partition);
-    if (known) return known;
-    const lane = new ReplyLane(partition, {
-      deliver: (batch) => this.#deliver(batch),
-      onFull: () => this.#consumer.shut(partition),
-      onDrained: () => this.#consumer.open(partition, lane.position as bigint),
-    });
-    this.#lanes.set(partition, lane);
-    return lane;
-  }
-
-  /** What the reply loop throws is a defect; reading goes on. */
-  #deliver(batch: ReplyBatch): Promise<void> | void {
-    const tell = (error: unknown) =>
-      this.#deps.logger.error({ error: String(error), partition: batch.partition }, 'a batch of replies was not taken');
-    try {
-      return this.#onBatch(batch)?.catch(tell);
-    } catch (error) {
-      tell(error);
-    }
-  }
-
-  #receive({ batch, isStale, resolveOffset }: EachBatchPayload): void {
-    const lane = this.#lanes.get(batch.partition);
-    // Fetched before the partition was moved or given up: kafkajs fetches again from where it was moved to.
-    if (lane === undefined || lane.position === null || isStale()) return;
-    const lastOffset = batch.lastOffset();
-    resolveOffset(lastOffset);
-    lane.push(this.#toBatch(batch.partition, batch.messages, BigInt(lastOffset) + 1n));
-  }
-
-  /**
-   * A batch of nothing but commit markers and aborted records: kafkajs shows nobody, and moves on. So must the position,
-   * but only where the batch began at it: after a move back a late one would skip replies.
-   */
-  #pass(partition: number, firstOffset: bigint, lastOffset: bigint): void {
-    const lane = this.#lanes.get(partition);
-    if (lane?.position !== firstOffset) return;
-    lane.push({ partition, replies: [], unreadable: [], nextOffset: lastOffset + 1n });
-  }
-
-  #toBatch(partition: number, messages: readonly KafkaMessage[], nextOffset: bigint): ReplyBatch {
-    const read = messages.map((message) =>
-      readReply(
-        {
-          position: { topic: this.topic, partition, offset: BigInt(message.offset) },
-          key: message.key,
-          value: message.value,
-          headers: listHeaders(message.headers),
-          timestampMs: Number(message.timestamp),
-        },
-        this.#config,
-      ),
-    );
-    return {
-      partition,
-      replies: read.filter((reply) => !isUnreadable(reply)) as Reply[],
-      unreadable: read.filter(isUnreadable),
-      nextOffset,
-    };
-  }
-}
-
-/** kafkajs groups values by name; the order among equal names is what counts. */
-function listHeaders(headers: IHeaders | undefined): [string, Uint8Array][] {
-  const list: [string, Uint8Array][] = [];
-  for (const name in headers) {
-    const value = headers[name];
-    if (Array.isArray(value)) for (const each of value) list.push([name, toBytes(each)]);
-    else list.push([name, toBytes(value)]);
-  }
-  return list;
-}
-
-function toBytes(value: string | Buffer | null | undefined): Uint8Array {
-  return typeof value === 'string' ? Buffer.from(value) : (value ?? new Uint8Array());
 }

@@ -1,7 +1,7 @@
-import type { Consumer, EachBatchPayload } from 'kafkajs';
+import type { Consumer, EachBatchPayload, PartitionAssigner } from 'kafkajs';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
-import { assignAllPartitions } from './kafka-assigner.ts';
+import { disconnectWithin } from './kafka-admin.ts';
 import type { KafkaClient } from './kafka-client.ts';
 import type { KafkaChannelConfig } from './kafka-config.ts';
 import { describeKafkaError, isConnectionTrouble } from './kafka-errors.ts';
@@ -15,12 +15,27 @@ export interface ReplyConsumerHandler {
   onEmptied(partition: number, firstOffset: bigint, lastOffset: bigint): void;
 }
 
+/** No other consumer may be in it. */
+export interface ReplyGroup {
+  readonly groupId: string;
+  readonly assigner: PartitionAssigner;
+}
+
 export interface ReplyConsumerDeps {
   /** A client of its own for each build, so that a consumer that hangs can be cut off. */
   readonly createClient: () => KafkaClient;
   readonly handler: ReplyConsumerHandler;
+  /** Whether the brokers answer a simple question. Bounded; never rejects. */
+  readonly isReachable: () => Promise<boolean>;
   readonly clock: Clock;
   readonly logger: Logger;
+}
+
+interface Problem {
+  readonly text: string;
+  readonly isOutage: boolean;
+  /** The consumer's own error said so; else whether it is an outage was found out by asking, and may change. */
+  readonly isCertain: boolean;
 }
 
 const FIRST_REBUILD_MS = 250;
@@ -29,6 +44,13 @@ const MAX_REBUILD_MS = 2000;
 const LEAVE_MS = 3000;
 /** Sessions without a fetch, after which the consumer is given up. */
 const DEAD_SESSIONS = 3;
+/** How often kafkajs looks for partitions that were added; default 5 minutes. It joins anew then, at our positions. */
+const METADATA_MAX_AGE_MS = 10_000;
+/** Sessions in which the brokers answer and the consumer does not join, after which it is no outage any more. */
+const GRACE_SESSIONS = 3;
+
+const NOT_JOINED = 'the reply consumer has not joined yet';
+const NO_ANSWER = 'Kafka does not answer';
 
 /**
  * One kafkajs consumer in a group of its own, kept alive: it is built again, with pauses that grow, when it crashes (kafkajs
@@ -40,21 +62,24 @@ const DEAD_SESSIONS = 3;
  */
 export class ReplyConsumer {
   readonly #config: KafkaChannelConfig;
+  readonly #group: ReplyGroup;
   readonly #deps: ReplyConsumerDeps;
   /** The one that is in use; events of an earlier one are not ours any more. */
   #current: { readonly consumer: Consumer; readonly client: KafkaClient } | null = null;
   #assigned: readonly number[] = [];
   #isJoined = false;
   #isStopped = true;
-  #problem: { readonly text: string; readonly isOutage: boolean } | null = null;
+  #problem: Problem | null = null;
   #rebuildMs = FIRST_REBUILD_MS;
   #lastFetchMs = 0;
+  #reachableSessions = 0;
   #cancelTimer: (() => void) | null = null;
   #cancelWatch: (() => void) | null = null;
   readonly #leaving = new Set<Promise<void>>();
 
-  constructor(config: KafkaChannelConfig, deps: ReplyConsumerDeps) {
+  constructor(config: KafkaChannelConfig, group: ReplyGroup, deps: ReplyConsumerDeps) {
     this.#config = config;
+    this.#group = group;
     this.#deps = deps;
   }
 
@@ -66,7 +91,7 @@ export class ReplyConsumer {
 
   trouble(): string | null {
     if (this.#isJoined || this.#problem?.isOutage) return null;
-    return this.#problem?.text ?? (this.#isStopped ? 'replies are not read' : 'the reply consumer has not joined yet');
+    return this.#problem?.text ?? (this.#isStopped ? 'replies are not read' : NOT_JOINED);
   }
 
   outage(): string | null {
@@ -96,13 +121,14 @@ export class ReplyConsumer {
   async #build(): Promise<void> {
     const client = this.#deps.createClient();
     const consumer = client.kafka.consumer({
-      groupId: `${this.#config.namespace}sluice-replies-${this.#config.bootId}`,
-      partitionAssigners: [assignAllPartitions],
+      groupId: this.#group.groupId,
+      partitionAssigners: [this.#group.assigner],
       sessionTimeout: this.#config.sessionTimeoutMs,
       heartbeatInterval: Math.floor(this.#config.sessionTimeoutMs / 4),
       maxWaitTimeInMs: this.#config.fetchMaxWaitMs,
       maxBytes: this.#config.fetchMaxBytes,
       maxBytesPerPartition: Math.min(1_048_576, this.#config.fetchMaxBytes),
+      metadataMaxAge: METADATA_MAX_AGE_MS,
       allowAutoTopicCreation: false,
       retry: { retries: 5, initialRetryTime: 100, maxRetryTime: 1000, restartOnFailure: async () => false },
     });
@@ -157,7 +183,8 @@ export class ReplyConsumer {
     }
     consumer.pause([{ topic, partitions: partitions.filter((partition) => !open.includes(partition)) }]);
     consumer.resume([{ topic, partitions: open }]);
-    if (!this.#isJoined) this.#deps.logger.info({ topic, partitions: partitions.length }, 'replies are being read');
+    if (!this.#isJoined || partitions.length !== this.#assigned.length)
+      this.#deps.logger.info({ topic, partitions: partitions.length }, 'replies are being read');
     this.#assigned = partitions;
     this.#isJoined = true;
     this.#problem = null;
@@ -165,16 +192,18 @@ export class ReplyConsumer {
     this.#lastFetchMs = this.#deps.clock.monotonicMs();
   }
 
-  #rebuild(consumer: Consumer, error: unknown): void {
+  #rebuild(consumer: Consumer, error: unknown, wasReachable = true): void {
     if (this.#current?.consumer !== consumer || this.#isStopped) return;
-    const isOutage = isConnectionTrouble(error);
     const text = `the reply consumer is being rebuilt: ${describeKafkaError(error)}`;
     if (this.#isJoined || this.#problem?.text !== text)
       this.#deps.logger.warn({ topic: this.#config.replyTopic }, text);
-    this.#problem = { text, isOutage };
+    const isCertain = isConnectionTrouble(error);
+    const isOutage = isCertain || !wasReachable || (this.#problem?.isOutage ?? false);
+    this.#problem = { text, isOutage, isCertain };
     this.#discard();
     this.#cancelTimer = this.#deps.clock.setTimer(() => void this.#build(), this.#rebuildMs);
     this.#rebuildMs = Math.min(this.#rebuildMs * 2, MAX_REBUILD_MS);
+    if (!isOutage) void this.#lookAfter();
   }
 
   #discard(): void {
@@ -182,28 +211,39 @@ export class ReplyConsumer {
     this.#current = null;
     this.#isJoined = false;
     if (current === null) return;
-    const left = this.#leave(current.consumer, current.client).finally(() => this.#leaving.delete(left));
+    const { consumer, client } = current;
+    const left = disconnectWithin(LEAVE_MS, this.#deps.clock, consumer, client).finally(() =>
+      this.#leaving.delete(left),
+    );
     this.#leaving.add(left);
   }
 
-  async #leave(consumer: Consumer, client: KafkaClient): Promise<void> {
-    let cancel = () => {};
-    const tooLate = new Promise<void>((resolve) => {
-      cancel = this.#deps.clock.setTimer(resolve, LEAVE_MS);
-    });
-    await Promise.race([consumer.disconnect().catch(() => undefined), tooLate]);
-    cancel();
-    client.close();
-  }
-
   #watch(): void {
-    const silentMs = DEAD_SESSIONS * this.#config.sessionTimeoutMs;
     this.#cancelWatch = this.#deps.clock.setTimer(() => {
-      const current = this.#current;
-      if (current && this.#deps.clock.monotonicMs() - this.#lastFetchMs >= silentMs) {
-        this.#rebuild(current.consumer, new Error(`no fetch for ${silentMs} ms`));
-      }
+      void this.#lookAfter();
       this.#watch();
     }, this.#config.sessionTimeoutMs);
+  }
+
+  /** Silence may be this consumer's fault or the brokers': a hung one keeps connections open and answers nothing. */
+  async #lookAfter(): Promise<void> {
+    const silentMs = DEAD_SESSIONS * this.#config.sessionTimeoutMs;
+    const current = this.#current;
+    const isSilent = current !== null && this.#deps.clock.monotonicMs() - this.#lastFetchMs >= silentMs;
+    if (this.#isJoined && !isSilent) return;
+    const isReachable = await this.#deps.isReachable();
+    if (this.#isStopped) return;
+    this.#reachableSessions = isReachable ? this.#reachableSessions + 1 : 0;
+    if (isSilent) this.#rebuild(current.consumer, new Error(`no fetch for ${silentMs} ms`), isReachable);
+    else if (!this.#isJoined) this.#blame(isReachable);
+  }
+
+  /** After an outage the brokers answer before the group can be joined: that is not held against the instance at once. */
+  #blame(isReachable: boolean): void {
+    const isGrace = isReachable && this.#problem?.isOutage && this.#reachableSessions < GRACE_SESSIONS;
+    if (this.#problem?.isCertain || isGrace) return;
+    const known = this.#problem?.text ?? NO_ANSWER;
+    const text = isReachable && known === NO_ANSWER ? NOT_JOINED : known;
+    this.#problem = { text, isOutage: !isReachable, isCertain: false };
   }
 }

@@ -1,6 +1,6 @@
 import type { Message, Producer, RecordMetadata } from 'kafkajs';
-import type { CommandRecord } from '../operations/ports.ts';
 import { judgeSendFailure, type SendFailure } from './kafka-errors.ts';
+import type { SizedRecord } from './record-size.ts';
 
 /** One `send()` that is under way. */
 export interface SendAttempt {
@@ -26,7 +26,7 @@ export function startSend(
   producer: Pick<Producer, 'send'>,
   topic: string,
   partition: number,
-  records: readonly CommandRecord[],
+  records: readonly SizedRecord[],
   requestTimeoutMs: number,
 ): SendAttempt {
   const state = { isEncoded: false, isWithdrawn: false };
@@ -61,14 +61,15 @@ function readAnswer(
   const offset = BigInt(answer?.baseOffset ?? answer?.offset ?? -1);
   if (answer !== undefined && answer.errorCode === 0 && offset >= 0n) return offset;
   return {
-    problem: 'other',
+    // kafkajs leaves out what its metadata does not know: fresh metadata may tell that it is gone.
+    problem: metadata.length === 0 ? 'unknown_topic' : 'other',
     message: `the broker's answer does not cover partition ${partition} of ${topic}`,
     certainlyNotSent: !isEncoded,
     isRecordAtFault: false,
   };
 }
 
-function toMessage(record: CommandRecord, partition: number): Message {
+function toMessage(record: SizedRecord, partition: number): Message {
   // Without a prototype: a header may have any name. Equal names become a list, which keeps their order.
   const headers: Record<string, string | Buffer | (string | Buffer)[]> = Object.create(null);
   for (const [name, value] of record.headers) {
@@ -78,7 +79,8 @@ function toMessage(record: CommandRecord, partition: number): Message {
     else if (Array.isArray(before)) before.push(part);
     else headers[name] = [before, part];
   }
-  return { partition, key: toBuffer(record.key), value: toBuffer(record.value), headers };
+  const { key, value } = record;
+  return { partition, key: key && toBuffer(key), value: value && toBuffer(value), headers };
 }
 
 /** kafkajs turns whatever is no Buffer into text. */

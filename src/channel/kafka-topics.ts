@@ -1,14 +1,18 @@
-import type { Admin } from 'kafkajs';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
 import { ChannelSetupError } from './channel.ts';
+import type { RenewedAdmin } from './kafka-admin.ts';
 import { type TopicCatalog, type TopicFacts, TopicRefusedError } from './kafka-catalog.ts';
 import type { KafkaChannelConfig } from './kafka-config.ts';
 import { describeKafkaError } from './kafka-errors.ts';
+import { assertTopicsDiffer, listOwnTopics, type OwnTopic } from './own-topics.ts';
 
 const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
+const DAY_MS = 24 * 60 * 60 * 1000;
 const CREATE_TIMEOUT_MS = 10_000;
 const LOOK_AGAIN_MS = 50;
+/** A contract may have hundreds of commands. */
+const TOPICS_AT_ONCE = 20;
 
 interface TopicPlan {
   readonly topic: string;
@@ -17,11 +21,20 @@ interface TopicPlan {
 }
 
 export interface KafkaTopicsDeps {
-  readonly admin: Pick<Admin, 'createTopics' | 'describeConfigs'>;
+  readonly admin: Pick<RenewedAdmin, 'ask'>;
   readonly catalog: Pick<TopicCatalog, 'lookUp' | 'readSettings'>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
+
+/** How each of our topics is made, but for the reply topic. */
+const OWN_SETTINGS: Readonly<Record<OwnTopic['carries'], Readonly<Record<string, string>>>> = Object.freeze({
+  // People read these, after a holiday too. Roomier than the topics that they come from: reasons are added.
+  'dead letters': { 'retention.ms': String(30 * DAY_MS), 'max.message.bytes': String(2 * 1024 * 1024) },
+  // Workers look back for minutes.
+  cancellations: { 'retention.ms': String(DAY_MS) },
+  'lifecycle events': {},
+});
 
 /**
  * Sees to the topics at start: creates what is missing where that is allowed, checks the reply topic, learns of each
@@ -35,19 +48,49 @@ export async function prepareTopics(
   commandTopics: readonly string[],
   deps: KafkaTopicsDeps,
 ): Promise<void> {
-  if (commandTopics.includes(config.replyTopic)) {
-    throw new ChannelSetupError([`topic ${config.replyTopic}: is the reply topic and cannot carry commands too`]);
-  }
+  assertTopicsDiffer(config, commandTopics);
   await prepareReplyTopic(config, deps);
-  for (const topic of new Set(commandTopics)) {
-    const problem = await prepareTopic(
-      { topic, partitions: config.commandTopicPartitions, settings: {} },
-      config,
-      deps,
+  const topics = [...new Set(commandTopics)];
+  for (let first = 0; first < topics.length; first += TOPICS_AT_ONCE) {
+    await Promise.all(
+      topics.slice(first, first + TOPICS_AT_ONCE).map((topic) => prepareCommandTopic(topic, config, deps)),
     );
-    if (typeof problem === 'string') deps.logger.warn({ topic }, `${problem}; its commands fail until it is there`);
-    else await deps.catalog.readSettings(topic);
   }
+}
+
+async function prepareCommandTopic(topic: string, config: KafkaChannelConfig, deps: KafkaTopicsDeps): Promise<void> {
+  const plan = { topic, partitions: config.commandTopicPartitions, settings: {} };
+  const problem = await prepareTopic(plan, config, deps);
+  if (typeof problem === 'string') deps.logger.warn({ topic }, `${problem}; its commands fail until it is there`);
+  else await deps.catalog.readSettings(topic);
+}
+
+/**
+ * The same for Sluice's other topics. Returns a sentence for each that is not there and cannot be made: what it would carry
+ * waits, everything else works. Throws what kafkajs throws where the brokers cannot be asked.
+ */
+export async function prepareOwnTopics(config: KafkaChannelConfig, deps: KafkaTopicsDeps): Promise<readonly string[]> {
+  const problems = await Promise.all(listOwnTopics(config).map((topic) => prepareOwnTopic(topic, config, deps)));
+  return problems.filter((problem) => problem !== null);
+}
+
+async function prepareOwnTopic(
+  { topic, carries }: OwnTopic,
+  config: KafkaChannelConfig,
+  deps: KafkaTopicsDeps,
+): Promise<string | null> {
+  const settings = { 'cleanup.policy': 'delete', ...OWN_SETTINGS[carries] };
+  // Events of an operation keep their order by key; the others are few and read as a whole.
+  const partitions = carries === 'lifecycle events' ? config.commandTopicPartitions : 1;
+  const found = await prepareTopic({ topic, partitions, settings }, config, deps);
+  if (typeof found === 'string') return `${found}; ${carries} wait until it is there`;
+  warnOfCompaction(topic, carries, await deps.catalog.readSettings(topic), deps.logger);
+  return null;
+}
+
+function warnOfCompaction(topic: string, carries: string, settings: ReadonlyMap<string, string>, logger: Logger): void {
+  const policy = settings.get('cleanup.policy') ?? 'delete';
+  if (policy !== 'delete') logger.warn({ topic }, `cleanup.policy is ${policy}, expected delete: ${carries} are lost`);
 }
 
 async function prepareReplyTopic(config: KafkaChannelConfig, deps: KafkaTopicsDeps): Promise<void> {
@@ -109,18 +152,10 @@ async function createTopic(
   config: KafkaChannelConfig,
   admin: KafkaTopicsDeps['admin'],
 ): Promise<void> {
-  await admin.createTopics({
-    topics: [
-      {
-        topic: plan.topic,
-        numPartitions: plan.partitions,
-        replicationFactor: config.replicationFactor,
-        configEntries: Object.entries(plan.settings).map(([name, value]) => ({ name, value })),
-      },
-    ],
-    timeout: CREATE_TIMEOUT_MS,
-    waitForLeaders: true,
-  });
+  const configEntries = Object.entries(plan.settings).map(([name, value]) => ({ name, value }));
+  const { replicationFactor } = config;
+  const topic = { topic: plan.topic, numPartitions: plan.partitions, replicationFactor, configEntries };
+  await admin.ask((each) => each.createTopics({ topics: [topic], timeout: CREATE_TIMEOUT_MS, waitForLeaders: true }));
 }
 
 /** As opposed to brokers that could not be asked: those are asked again. */

@@ -43,11 +43,14 @@ export class MemoryBroker {
     this.maxRecordBytes = options.maxRecordBytes ?? 1_048_588;
   }
 
-  /** A topic that is there is left as it is, or gets the partitions that it lacks. */
-  createTopic(topic: string, partitionCount: number): void {
+  /**
+   * A topic that is there is left as it is, or gets the partitions that it lacks. `bounds` are those of each partition that
+   * is made; default: the broker's.
+   */
+  createTopic(topic: string, partitionCount: number, bounds: LogBounds = this.#bounds): void {
     const logs = this.#topics.get(topic) ?? [];
     const missing = partitionCount - logs.length;
-    for (let added = 0; added < missing; added += 1) logs.push(new PartitionLog(this.#bounds));
+    for (let added = 0; added < missing; added += 1) logs.push(new PartitionLog(bounds));
     this.#topics.set(topic, logs);
     if (missing > 0) for (const group of this.#groups.values()) group.rebalance();
   }

@@ -1,19 +1,26 @@
-import { type CommandPublisher, type CommandRecord, PublishError, type PublishProblem } from '../operations/ports.ts';
+import {
+  type CommandPublisher,
+  type CommandRecord,
+  type OwnRecord,
+  PublishError,
+  type PublishProblem,
+  type PublishReceipt,
+  type RecordSender,
+} from '../operations/ports.ts';
 import type { Reply } from '../operations/reply.ts';
-import type { ReplyBatch, ReplySource } from '../replies/ports.ts';
+import type { ReplyBatch, ReplySource, Reread } from '../replies/ports.ts';
 import { Failure } from '../runtime/failure.ts';
 import type { Logger } from '../runtime/log.ts';
-import { type Channel, ChannelSetupError } from './channel.ts';
+import type { Channel } from './channel.ts';
 import { BrokerError, type MemoryBroker } from './memory-broker.ts';
-import type { HeaderList, StoredRecord } from './memory-log.ts';
+import type { HeaderList, LogBounds, StoredRecord } from './memory-log.ts';
 import type { PartitionReader } from './memory-reader.ts';
+import { assertTopicsDiffer, listOwnTopics, type OwnTopics } from './own-topics.ts';
 import { isUnreadable, readReply } from './read-reply.ts';
 import { BATCH_OVERHEAD_BYTES, measureRecordBytes } from './record-size.ts';
 
-export interface MemoryChannelOptions {
+export interface MemoryChannelOptions extends OwnTopics {
   readonly broker: MemoryBroker;
-  /** With the namespace. */
-  readonly replyTopic: string;
   readonly replyPartitions: number;
   /** Of command topics that are not there yet. */
   readonly commandPartitions: number;
@@ -21,18 +28,23 @@ export interface MemoryChannelOptions {
   readonly logger: Logger;
 }
 
+/** Of each of Sluice's own topics but the replies: what nobody reads must not fill the process. */
+const OWN_TOPIC_BOUNDS: LogBounds = Object.freeze({ maxRecords: 1000, maxBytes: 8 * 1024 * 1024, passedRecords: 500 });
+
 /** The channel without Kafka: for the first five minutes, and for tests. Commands outlive no process. */
 export function createMemoryChannel(options: MemoryChannelOptions): Channel {
   const { broker } = options;
   broker.createTopic(options.replyTopic, options.replyPartitions);
   const replies = new MemoryReplySource(options);
+  const publisher = new MemoryPublisher(broker);
   return {
-    publisher: new MemoryPublisher(broker),
+    publisher,
+    sender: publisher,
+    workers: { committed: async (group, topic) => listCommitted(broker, group, topic) },
     replies,
     async ensureTopics(commandTopics) {
-      if (commandTopics.includes(options.replyTopic)) {
-        throw new ChannelSetupError([`topic ${options.replyTopic}: is the reply topic and cannot carry commands too`]);
-      }
+      assertTopicsDiffer(options, commandTopics);
+      for (const { topic } of listOwnTopics(options)) broker.createTopic(topic, 1, OWN_TOPIC_BOUNDS);
       for (const topic of commandTopics) broker.createTopic(topic, options.commandPartitions);
     },
     degraded: () => null,
@@ -40,7 +52,17 @@ export function createMemoryChannel(options: MemoryChannelOptions): Channel {
   };
 }
 
-class MemoryPublisher implements CommandPublisher {
+/** Of the groups of workers inside this process; there are no others. */
+function listCommitted(broker: MemoryBroker, group: string, topic: string): ReadonlyMap<number, bigint> {
+  const found = new Map<number, bigint>();
+  for (let partition = 0; partition < broker.partitionCount(topic); partition += 1) {
+    const offset = broker.committed(group, topic, partition);
+    if (offset !== null) found.set(partition, offset);
+  }
+  return found;
+}
+
+class MemoryPublisher implements CommandPublisher, RecordSender {
   readonly #broker: MemoryBroker;
 
   constructor(broker: MemoryBroker) {
@@ -56,11 +78,19 @@ class MemoryPublisher implements CommandPublisher {
     );
   }
 
-  /** Appends at once: there is nothing to repeat. */
-  async publish(record: CommandRecord): Promise<{ partition: number; offset: bigint }> {
+  async publish(record: CommandRecord): Promise<PublishReceipt> {
+    return this.#append(record, null);
+  }
+
+  async send(record: OwnRecord): Promise<PublishReceipt> {
+    return this.#append(record, record.partition);
+  }
+
+  /** At once: there is nothing to repeat. */
+  #append(record: CommandRecord | OwnRecord, partition: number | null): PublishReceipt {
     const headers: HeaderList = record.headers.map(([name, value]) => [name, toBytes(value)]);
     try {
-      return this.#broker.append(record.topic, null, { key: record.key, value: record.value, headers });
+      return this.#broker.append(record.topic, partition, { key: record.key, value: record.value, headers });
     } catch (error) {
       throw toPublishError(error);
     }
@@ -87,6 +117,8 @@ function toBytes(value: string | Uint8Array): Uint8Array {
 
 class MemoryReplySource implements ReplySource {
   readonly topic: string;
+  /** A record that was read may be gone from memory. */
+  readonly canReread = false;
   readonly #options: MemoryChannelOptions;
   /** Invariant: a partition has one reader at a time, which stays here until its last delivery has ended. */
   readonly #readers = new Map<number, PartitionReader>();
@@ -120,6 +152,14 @@ class MemoryReplySource implements ReplySource {
   abandon(partition: number): void {
     this.#wanted.delete(partition);
     void this.#reopen(partition);
+  }
+
+  /** From the first record that is still kept: see `canReread`. */
+  reread(partition: number, fromOffset: bigint, onBatch: (batch: ReplyBatch) => Promise<void> | void): Reread {
+    const reader = this.#options.broker.read(this.topic, partition, fromOffset, async (records) => {
+      await onBatch(this.#toBatch(partition, records));
+    });
+    return { stop: () => reader.close() };
   }
 
   trouble(): string | null {

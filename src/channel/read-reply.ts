@@ -1,17 +1,13 @@
 import { parseCorrelation } from '../operations/correlation.ts';
 import type { HeaderText, Progress } from '../operations/operation.ts';
-import type { Correlation, Reply, ReplyKind, ReplyPosition, UnreadableReply } from '../operations/reply.ts';
+import type { Correlation, RawReply, Reply, ReplyKind, ReplyPosition, UnreadableReply } from '../operations/reply.ts';
 import type { WorkerError } from '../runtime/failure.ts';
 import * as header from './headers.ts';
 import { cleanText, parseJson, readWorkerError } from './worker-error.ts';
 
-/** A record of the reply topic as any channel gives it. */
-export interface ReplyRecord {
+/** A record of the reply topic as any channel gives it. What is read of it keeps it as its `raw`: nothing is copied. */
+export interface ReplyRecord extends RawReply {
   readonly position: ReplyPosition;
-  readonly key: Uint8Array | null;
-  readonly value: Uint8Array | null;
-  /** In the record's order, equal names included. */
-  readonly headers: readonly (readonly [name: string, value: Uint8Array])[];
   readonly timestampMs: number;
 }
 
@@ -38,6 +34,8 @@ export function readReply(record: ReplyRecord, options: ReadReplyOptions): Reply
   const correlation = fields.correlation === null ? null : parseCorrelation(fields.correlation);
   const sizeBytes = record.value?.length ?? 0;
   const unreadable = (code: UnreadableReply['code'], reason: string): UnreadableReply => ({
+    raw: record,
+    isRehomed: fields.isRehomed,
     position: record.position,
     correlation,
     code,
@@ -75,6 +73,7 @@ interface Fields {
   run: string | null;
   sequence: string | null;
   nestError: string | null;
+  isRehomed: boolean;
   headers: [string, string][];
   trailers: [string, string][];
 }
@@ -89,6 +88,7 @@ function collectFields(headers: ReplyRecord['headers']): Fields {
     run: null,
     sequence: null,
     nestError: null,
+    isRehomed: false,
     headers: [],
     trailers: [],
   };
@@ -122,6 +122,9 @@ function collectField(fields: Fields, name: string, value: Uint8Array): void {
     case header.NEST_ERROR:
       fields.nestError = decodeText(value);
       break;
+    case header.REHOMED:
+      fields.isRehomed = true;
+      break;
     default:
       if (name.startsWith(header.RESPONSE_HEADER_PREFIX)) {
         addResponseHeader(fields.headers, name.slice(header.RESPONSE_HEADER_PREFIX.length), value);
@@ -154,6 +157,8 @@ function kindOf(fields: Fields): ReplyKind | null {
 
 function makeReply(record: ReplyRecord, fields: Fields, kind: ReplyKind, correlation: Correlation): Reply {
   return {
+    raw: record,
+    isRehomed: fields.isRehomed,
     kind,
     correlation,
     position: record.position,

@@ -1,4 +1,7 @@
-import type { CommandRecord } from '../operations/ports.ts';
+import type { OwnRecord } from '../operations/ports.ts';
+
+/** Of any record that Sluice sends, what has a size. */
+export type SizedRecord = Pick<OwnRecord, 'key' | 'value' | 'headers'>;
 
 /** Of a record batch, format v2: what stands before the first record. */
 export const BATCH_OVERHEAD_BYTES = 61;
@@ -9,7 +12,7 @@ const RECORD_OVERHEAD_BYTES = 5 + 1 + 5 + 3 + 3;
  * Bytes of the record in Kafka's format v2, never less than it will take, a few more at the most. A topic's
  * `max.message.bytes` holds for the whole batch: add `BATCH_OVERHEAD_BYTES`.
  */
-export function measureRecordBytes(record: CommandRecord): number {
+export function measureRecordBytes(record: SizedRecord): number {
   if (record === lastMeasured) return lastSizeBytes;
   lastSizeBytes = sumRecordBytes(record);
   lastMeasured = record;
@@ -17,11 +20,11 @@ export function measureRecordBytes(record: CommandRecord): number {
 }
 
 /** A call asks whether its record fits, and publishes it in the same turn: the second question need not measure again. */
-let lastMeasured: CommandRecord | null = null;
+let lastMeasured: SizedRecord | null = null;
 let lastSizeBytes = 0;
 
-function sumRecordBytes(record: CommandRecord): number {
-  let sizeBytes = RECORD_OVERHEAD_BYTES + lengthBytes(record.key.length) + lengthBytes(record.value.length);
+function sumRecordBytes(record: SizedRecord): number {
+  let sizeBytes = RECORD_OVERHEAD_BYTES + lengthBytes(record.key?.length ?? 0) + lengthBytes(record.value?.length ?? 0);
   for (const [name, value] of record.headers) {
     sizeBytes += lengthBytes(Buffer.byteLength(name));
     sizeBytes += lengthBytes(typeof value === 'string' ? Buffer.byteLength(value) : value.length);

@@ -4,6 +4,7 @@ import type { Command } from '../contract/command.ts';
 import type { Contract } from '../contract/contract.ts';
 import type { HttpBinding } from '../contract/http-rule.ts';
 import { sampleRequest } from '../contract/sample.ts';
+import { addressOf, urlOf } from './address.ts';
 
 export interface Served {
   readonly config: Config;
@@ -69,16 +70,6 @@ function sampleHttpRequest(command: Command, { template, body }: HttpBinding): {
   if (body === null) return { path: path.replaceAll('*', '1'), body: null };
   const value = body === '*' ? request : (request[body.jsonName] ?? {});
   return { path: path.replaceAll('*', '1'), body: JSON.stringify(value) };
-}
-
-/** An address that callers on this machine can use, also where all addresses are bound. */
-function addressOf(host: string, port: number): string {
-  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  return `${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
-}
-
-function urlOf(host: string, port: number): string {
-  return `http://${addressOf(host, port)}`;
 }
 
 /** For a POSIX shell. */

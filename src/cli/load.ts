@@ -4,17 +4,7 @@ import { contractOptionsOf } from '../config/contract-options.ts';
 import { type Config, ConfigProblems, type LoadedConfig, type LoadOptions, loadConfig } from '../config.ts';
 import { type Contract, loadContract } from '../contract/contract.ts';
 import { ContractProblems, formatProblem, type Problem } from '../contract/problems.ts';
-
-/** All that is wrong, a line each; never empty. */
-export class UsageProblems extends Error {
-  override readonly name = 'UsageProblems';
-  readonly problems: readonly string[];
-
-  constructor(problems: readonly string[]) {
-    super(problems.join('\n'));
-    this.problems = problems;
-  }
-}
+import { UsageProblems } from './usage-problems.ts';
 
 /** The config; where it is wrong the contract is looked at too, so that one run tells everything. @throws UsageProblems */
 export async function readConfig(options: LoadOptions = {}): Promise<LoadedConfig> {

@@ -2,6 +2,7 @@
 import type { Contract } from '../contract/contract.ts';
 import type { TemplateSegment } from '../contract/http-template.ts';
 import type { Route } from '../contract/routes.ts';
+import { renderTable } from './table.ts';
 
 const HEADINGS = ['#', 'METHOD', 'PATH', 'COMMAND', 'GRPC', 'TOPIC'];
 const RANK: Readonly<Record<TemplateSegment['kind'], number>> = { literal: 0, one: 1, rest: 2 };
@@ -38,15 +39,4 @@ function compareSegments(left: TemplateSegment, right: TemplateSegment): number 
   if (left.kind !== right.kind) return RANK[left.kind] - RANK[right.kind];
   if (left.kind !== 'literal' || right.kind !== 'literal' || left.text === right.text) return 0;
   return left.text < right.text ? -1 : 1;
-}
-
-function renderTable(rows: readonly (readonly string[])[]): string {
-  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join('  ')
-      .trimEnd(),
-  );
-  return `${lines.join('\n')}\n`;
 }

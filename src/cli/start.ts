@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import { type Config, describeConfig } from '../config.ts';
 import { type Gateway, startGateway } from '../gateway.ts';
 import { createLog, type Log, type Logger } from '../runtime/log.ts';
+import { createMetrics } from '../runtime/metrics.ts';
 import { renderBanner, renderLinesToTry } from './banner.ts';
 import { asUsageProblems } from './load.ts';
 
@@ -48,7 +49,7 @@ function isPretty({ log }: Config): boolean {
 
 async function start(config: Config, log: Log): Promise<Gateway> {
   try {
-    return await startGateway(config, { logger: log.logger });
+    return await startGateway(config, { logger: log.logger, metrics: createMetrics({ withProcess: true }) });
   } catch (error) {
     log.flush();
     throw asUsageProblems(explainTakenPort(error));

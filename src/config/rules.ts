@@ -1,16 +1,12 @@
 /** Rules between settings. */
 import { isIP } from 'node:net';
+import { isLoopback } from '../runtime/loopback.ts';
 import type { ConfigValues } from './schema.ts';
 
 export interface BrokenRule {
   /** Keys of the settings concerned; the first is the one to change. */
   readonly keys: readonly string[];
   readonly message: string;
-}
-
-/** Whether only this machine can reach the address. A name other than `localhost` is not looked up: it counts as wide. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 /** What the values break together; empty where nothing. */

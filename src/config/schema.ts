@@ -120,6 +120,11 @@ export const configSchema = z.object({
   management: group({
     host: text('127.0.0.1', hostRule, 'Address of health and metrics.'),
     port: port(8081, 'Port of health and metrics; 0: any free one.'),
+    operations: choice(
+      ['auto', 'true', 'false'],
+      'auto',
+      'Whether `sluice operations` is served there; `auto`: where the host is a loopback address.',
+    ),
   }),
   kafka: group({
     brokers: list(brokerRule, 'Brokers to start from. None: the channel inside the process, for development.'),
@@ -138,6 +143,17 @@ export const configSchema = z.object({
     }),
     topics: group({
       replies: text('sluice.replies', topicRule, 'Topic of the replies, before the namespace.'),
+      deadLetters: text(
+        'sluice.dead-letters',
+        topicRule,
+        'Topic of replies that cannot be read and of commands that nobody answered, before the namespace.',
+      ),
+      control: text(
+        'sluice.control',
+        topicRule,
+        'Topic by which workers are told of cancellations, before the namespace.',
+      ),
+      events: text('sluice.events', topicRule, 'Topic of lifecycle events, before the namespace.'),
     }),
     createTopics: toggle(true, 'Create the topics that are missing at start.'),
     replyPartitions: integer(
@@ -164,6 +180,17 @@ export const configSchema = z.object({
       env: 'DATABASE_URL',
       secret: 'url',
     }),
+    listenUrl: text(
+      null,
+      databaseRule,
+      'PostgreSQL server for LISTEN, where `DATABASE_URL` is a pooler in transaction mode. None: `DATABASE_URL`.',
+      { env: 'DATABASE_LISTEN_URL', secret: 'url' },
+    ),
+    allowAsyncCommit: toggle(
+      false,
+      'Start although the server answers before a commit is on disk (`synchronous_commit = off`): a crash of it may lose what was promised.',
+      { env: 'DATABASE_ALLOW_ASYNC_COMMIT' },
+    ),
     dataDir: path('.sluice', 'Folder of PGlite, locked to one process.', { env: 'DATA_DIR' }),
     poolSize: integer(8, [1, 200], 'Connections to the server.', { env: 'DATABASE_POOL_SIZE' }),
     maxWaitingQueries: integer(10_000, [10, 1_000_000], 'Statements that wait for a connection; more are refused.', {
@@ -201,7 +228,25 @@ export const configSchema = z.object({
     ),
     maxPendingSettlementBytes: bytes(128 * MIB, [MIB, 4096 * MIB], 'The same, in bytes.'),
     maxResultBytes: bytes(4 * MIB, [KIB, 64 * MIB], 'Longest result of an operation.'),
-    retentionMs: duration('24h', ['24h', '8760h'], 'How long a finished operation is kept.'),
+    maxUnpublishedPerTopic: integer(
+      2500,
+      [1, 1_000_000],
+      'Of these, for one topic: one that cannot be written to leaves room for the others.',
+    ),
+    maxPendingForwards: integer(
+      1000,
+      [1, 1_000_000],
+      'Replies on their way to another partition or to the dead letters; past it they are read again later.',
+    ),
+    maxJoinedCalls: integer(10_000, [1, 1_000_000], 'Callers that wait for a call with the same Idempotency-Key.'),
+    maxEventStreams: integer(1000, [1, 1_000_000], 'Open streams of operation histories.'),
+    retentionMs: duration('24h', ['24h', '8760h'], 'How long a finished operation, and its Idempotency-Key, is kept.'),
+    lifecycleEvents: toggle(false, 'Write every event of every operation to the topic `events` as a CloudEvent.'),
+    adminAnonymous: choice(
+      ['auto', 'true', 'false'],
+      'auto',
+      'Whether anonymous callers may send an operation again; `auto`: where only loopback is bound.',
+    ),
     listAnonymous: choice(
       ['auto', 'true', 'false'],
       'auto',
@@ -211,6 +256,16 @@ export const configSchema = z.object({
   leases: group({
     leaseMs: duration('8s', ['2s', '5m'], 'How long an instance owns what it leased; so late a dead one is noticed.'),
     heartbeatMs: duration('2s', ['200ms', '1m'], 'How often leases are renewed; at most a third of `lease`.'),
+  }),
+  chores: group({
+    intervalMs: duration('1s', ['100ms', '1m'], 'How often the holder of the chores looks for what is due.'),
+    leaseMs: duration('8s', ['2s', '5m'], 'How long an instance holds the chores; so late a dead holder is replaced.'),
+    batchSize: integer(200, [1, 5000], 'Operations that one step of a chore takes.'),
+    purgeIntervalMs: duration(
+      '30s',
+      ['1s', '24h'],
+      'How often finished operations past their retention are looked for.',
+    ),
   }),
   log: group({
     level: choice(['debug', 'info', 'warn', 'error', 'silent'], 'info', 'The least that is written.'),
@@ -227,23 +282,10 @@ export const configSchema = z.object({
  * something is never half obeyed.
  */
 export const reservedKeys: Readonly<Record<string, readonly string[]>> = Object.freeze({
-  '': [
-    'webhooks',
-    'admission',
-    'limits',
-    'breakers',
-    'idempotency',
-    'streams',
-    'chores',
-    'tracing',
-    'console',
-    'schema_registry',
-  ],
+  '': ['webhooks', 'admission', 'limits', 'breakers', 'streams', 'tracing', 'console', 'schema_registry'],
   http: ['tls', 'cors'],
   grpc: ['tls', 'web'],
   management: ['tls'],
-  'kafka.topics': ['dead_letters', 'events', 'control'],
-  store: ['listen_url'],
 });
 
 export type ConfigValues = z.output<typeof configSchema>;

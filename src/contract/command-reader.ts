@@ -79,7 +79,7 @@ export class CommandReader {
       configDefaults: policies.defaults,
     };
     return resolvePolicy(subject, layers, (field, message) => {
-      const place = policies.placeOf(method, field);
+      const place = policies.placeOf(method, field) ?? (field in option ? undefined : policies.placeOfDefault(field));
       if (place) this.#options.problems.push({ ...place, method: nameOf(method), message });
       else this.#report(method, `${OPTION}.${field}`, message);
     });

@@ -33,6 +33,15 @@ export interface Policy {
   /** 200 to 299. */
   readonly successStatus: number;
   readonly style: 'REPLY' | 'NOTIFY';
+  /** Sends in all; 1 where the command is not idempotent. */
+  readonly maxAttempts: number;
+  /** Silence after which the next attempt is due; doubles with each. Null where there is one attempt only. */
+  readonly redeliverAfterMs: number | null;
+  /** Consumer group of the workers, with the namespace; null where the policy does not name it. */
+  readonly workerGroup: string | null;
+  /** Commands of one key are published in the order in which they were acknowledged. */
+  readonly ordered: boolean;
+  readonly idempotencyKey: 'OPTIONAL' | 'REQUIRED';
   readonly constantHeaders: ReadonlyArray<readonly [string, string]>;
   /** Lower case. */
   readonly forwardHeaders: readonly string[];

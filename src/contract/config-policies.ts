@@ -45,6 +45,11 @@ export class ConfigPolicyReader {
     return undefined;
   }
 
+  /** Where `defaults` say a field that fits no method of this kind. */
+  placeOfDefault(field: string): Pick<Problem, 'file' | 'option'> | undefined {
+    return Object.hasOwn(this.defaults, field) ? { ...this.#fileOf(), option: `defaults.${field}` } : undefined;
+  }
+
   #readAll(
     section: string,
     entries: unknown,

@@ -1,6 +1,6 @@
-/** What every document has, whatever the contract: the status resource, problems, and how to ask for an answer. */
+/** Parts that every document has, whatever the contract: problems, and how to ask for an answer. */
 
-import { FAILURES } from '../runtime/failure.ts';
+import { ownSchemas } from './openapi-own-schemas.ts';
 import type { Schema } from './openapi-rules.ts';
 
 export const OWN_TAG: Schema = Object.freeze({
@@ -8,9 +8,7 @@ export const OWN_TAG: Schema = Object.freeze({
   description: 'The status of operations: what a call that was answered with 202 became.',
 });
 
-const STATES = ['accepted', 'dispatched', 'running', 'succeeded', 'failed', 'cancelled', 'expired'];
-
-const ref = (kind: string, name: string): Schema => ({ $ref: `#/components/${kind}/${name}` });
+export const ref = (kind: string, name: string): Schema => ({ $ref: `#/components/${kind}/${name}` });
 
 export const problemResponses: Schema = Object.freeze({
   '4XX': ref('responses', 'Refused'),
@@ -18,6 +16,12 @@ export const problemResponses: Schema = Object.freeze({
 });
 
 export const preferParameter: Schema = Object.freeze(ref('parameters', 'Prefer'));
+
+export const keyParameter: Schema = Object.freeze(ref('parameters', 'IdempotencyKey'));
+
+export const requiredKeyParameter: Schema = Object.freeze(ref('parameters', 'IdempotencyKeyRequired'));
+
+export const keyReusedResponse: Schema = Object.freeze({ 422: ref('responses', 'KeyReused') });
 
 /** The answer of a call that goes on as an operation. */
 export const acceptedResponse: Schema = Object.freeze(ref('responses', 'Accepted'));
@@ -28,105 +32,54 @@ export const notedResponse: Schema = Object.freeze(ref('responses', 'Noted'));
 /** Headers of an answer that was waited for. */
 export const waitedHeaders: Schema = Object.freeze({ 'Preference-Applied': ref('headers', 'PreferenceApplied') });
 
-/** Paths below `basePath`, by path. */
-export function ownPaths(basePath: string): Record<string, Schema> {
-  const id = ref('parameters', 'OperationId');
-  const json = (description: string, schema: Schema, headers?: Schema): Schema => ({
-    description,
-    ...(headers ? { headers } : {}),
-    content: { 'application/json': { schema } },
-  });
-  return {
-    [`${basePath}/operations`]: {
-      get: {
-        operationId: 'sluice.ListOperations',
-        tags: [OWN_TAG['name']],
-        summary: 'List operations',
-        description:
-          "The caller's own operations, newest first. Anonymous callers get no list unless the config says so.",
-        parameters: [
-          query(
-            'command',
-            { type: 'string' },
-            'Only operations of this command, such as `orders.v1.Orders/CreateOrder`.',
-          ),
-          query('state', { type: 'string', enum: STATES }, 'Only operations in this state.'),
-          query(
-            'page_size',
-            { type: 'integer', minimum: 1, default: 50 },
-            'At most so many; above 1000 is taken as 1000.',
-          ),
-          query('page_token', { type: 'string' }, 'The `nextPageToken` of the page before, with the same filters.'),
-        ],
-        responses: { 200: json('A page of operations.', ref('schemas', 'sluice.OperationPage')), ...problemResponses },
-      },
-    },
-    [`${basePath}/operations/{id}`]: {
-      get: {
-        operationId: 'sluice.GetOperation',
-        tags: [OWN_TAG['name']],
-        summary: 'Read the status of an operation',
-        description:
-          'Answers 200 whatever became of the operation. With `Prefer: wait=N` it answers as soon as the operation is done, or with `If-None-Match` as soon as it differs, and at the latest after N seconds.',
-        parameters: [id, preferParameter, ref('parameters', 'IfNoneMatch')],
-        responses: {
-          200: json('The operation.', ref('schemas', 'sluice.Operation'), {
-            ETag: ref('headers', 'ETag'),
-            'Retry-After': ref('headers', 'RetryAfter'),
-            'Preference-Applied': ref('headers', 'PreferenceApplied'),
-          }),
-          304: { description: 'The operation is as `If-None-Match` says.' },
-          ...problemResponses,
-        },
-      },
-    },
-    [`${basePath}/operations/{id}/result`]: {
-      get: {
-        operationId: 'sluice.GetOperationResult',
-        tags: [OWN_TAG['name']],
-        summary: 'Read the result of an operation',
-        description:
-          'Replays what the synchronous call would have answered: its status, headers and body, success or problem.',
-        parameters: [id, preferParameter],
-        responses: {
-          200: json('The result, as the command describes it; a worker may have chosen another 2xx.', {}),
-          202: acceptedResponse,
-          ...problemResponses,
-        },
-      },
-    },
-    [`${basePath}/openapi.json`]: {
-      get: {
-        operationId: 'sluice.GetOpenApi',
-        tags: [OWN_TAG['name']],
-        summary: 'Read this document',
-        description: 'The OpenAPI document of the contract that is served.',
-        responses: { 200: json('An OpenAPI 3.1 document.', { type: 'object' }), ...problemResponses },
-      },
-    },
-  };
-}
-
-function query(name: string, schema: Schema, description: string): Schema {
-  return { name, in: 'query', description, schema };
-}
+/** Parts that not every contract refers to. */
+export type OptionalParts = Readonly<
+  Record<'Noted' | 'IdempotencyKey' | 'IdempotencyKeyRequired' | 'KeyReused', boolean>
+>;
 
 /**
  * Parts that paths refer to; the schemas are to be merged with those of the contract.
- * @param withNoted whether a one-way command refers to its answer.
+ * @param wanted which of the optional parts a command refers to.
  */
 export function ownComponents(
-  withNoted: boolean,
+  wanted: OptionalParts,
 ): Record<'parameters' | 'headers' | 'responses' | 'schemas', Record<string, Schema>> {
-  const { Noted, ...responses } = responsesOf();
-  return { parameters, headers, responses: withNoted ? { ...responses, Noted: Noted! } : responses, schemas };
+  const keep = (parts: Record<string, Schema>) =>
+    Object.fromEntries(Object.entries(parts).filter(([name]) => wanted[name as keyof OptionalParts] ?? true));
+  return { parameters: keep(parameters), headers, responses: keep(responsesOf()), schemas: ownSchemas };
 }
 
+const keySchema = { type: 'string', minLength: 1, maxLength: 255, pattern: '^[ -~]+$' };
+const KEY_EXAMPLES = { uuid: { value: '"8e03978e-40d5-43dd-bc93-6894a57f9324"' } };
+const KEY_DESCRIPTION =
+  'Makes a repeated call safe: it is answered as the first one with this key was, with the same status, headers and body. In double quotes (RFC 8941) or as it is.';
+
 const parameters: Record<string, Schema> = {
+  IdempotencyKey: {
+    name: 'Idempotency-Key',
+    in: 'header',
+    description: KEY_DESCRIPTION,
+    schema: keySchema,
+    examples: KEY_EXAMPLES,
+  },
+  IdempotencyKeyRequired: {
+    name: 'Idempotency-Key',
+    in: 'header',
+    required: true,
+    description: `${KEY_DESCRIPTION} This command takes no call without one.`,
+    schema: keySchema,
+    examples: KEY_EXAMPLES,
+  },
   IfNoneMatch: {
     name: 'If-None-Match',
     in: 'header',
     description: 'Entity tags of versions that the caller has.',
+    schema: { type: 'string' },
+  },
+  LastEventId: {
+    name: 'Last-Event-ID',
+    in: 'header',
+    description: 'Of the stream: the number of the last event that the reader has. Counts before `after`.',
     schema: { type: 'string' },
   },
   OperationId: {
@@ -171,9 +124,15 @@ function responsesOf(): Record<string, Schema> {
       links: {
         status: operationLink('sluice.GetOperation', 'The status of the operation.'),
         result: operationLink('sluice.GetOperationResult', 'Its result, once there is one.'),
+        events: operationLink('sluice.ListOperationEvents', 'Its history.'),
+        cancel: operationLink('sluice.CancelOperation', 'To cancel it.'),
       },
     },
     Failed: { description: 'A failure; `delivery` says what became of the command.', content: problem },
+    KeyReused: {
+      description: 'The Idempotency-Key belongs to a request with another payload.',
+      content: problem,
+    },
     Noted: {
       description: 'The command is sent. It is one-way: there is no operation to follow.',
       content: {
@@ -193,105 +152,3 @@ function responsesOf(): Record<string, Schema> {
 function operationLink(operationId: string, description: string): Schema {
   return { operationId, parameters: { id: '$response.body#/id' }, description };
 }
-
-const time = (description: string): Schema => ({ type: 'string', format: 'date-time', description });
-
-const schemas: Record<string, Schema> = {
-  'sluice.Operation': {
-    type: 'object',
-    description: 'One accepted invocation of a command.',
-    properties: {
-      id: { type: 'string', format: 'uuid' },
-      command: { type: 'string', description: 'The command, such as `orders.v1.Orders/CreateOrder`.' },
-      state: { type: 'string', enum: STATES },
-      done: { type: 'boolean', description: 'Whether nothing can become of it any more.' },
-      progress: { anyOf: [ref('schemas', 'sluice.Progress'), { type: 'null' }] },
-      attempt: { type: 'integer', minimum: 1, description: 'How often the command was sent, this time included.' },
-      createdAt: time('When it was accepted.'),
-      updatedAt: time('When it last changed.'),
-      deadline: time('When it expires unless it is done.'),
-      retainedUntil: { ...time('Until when it can be read, once it is done.'), type: ['string', 'null'] },
-      result: { description: 'What the worker answered, once it succeeded.' },
-      error: { ...ref('schemas', 'sluice.Problem'), description: 'Why it did not succeed, once it is done.' },
-      links: {
-        type: 'object',
-        properties: { self: { type: 'string', format: 'uri' }, result: { type: 'string', format: 'uri' } },
-        required: ['self', 'result'],
-      },
-    },
-    required: [
-      'id',
-      'command',
-      'state',
-      'done',
-      'progress',
-      'attempt',
-      'createdAt',
-      'updatedAt',
-      'deadline',
-      'retainedUntil',
-      'links',
-    ],
-  },
-  'sluice.OperationPage': {
-    type: 'object',
-    properties: {
-      operations: { type: 'array', items: ref('schemas', 'sluice.Operation') },
-      nextPageToken: { type: 'string', description: 'Empty on the last page.' },
-    },
-    required: ['operations', 'nextPageToken'],
-  },
-  'sluice.Problem': {
-    type: 'object',
-    description: 'Problem details (RFC 9457).',
-    properties: {
-      type: { type: 'string', format: 'uri' },
-      title: { type: 'string' },
-      status: { type: 'integer' },
-      detail: { type: 'string' },
-      instance: { type: 'string', format: 'uri-reference' },
-      code: { type: 'string', enum: Object.keys(FAILURES), description: 'A code of a closed list.' },
-      delivery: {
-        type: 'string',
-        enum: ['not_sent', 'unknown', 'failed'],
-        description:
-          'What became of the command of this request. `not_sent`: no worker will see it, a retry is safe. `unknown`: it may have run or may yet run. `failed`: the worker answered with an error. Absent where a request about an operation fails for a reason that says nothing of its command.',
-      },
-      errors: { type: 'array', items: ref('schemas', 'sluice.Violation') },
-      workerError: {
-        type: 'object',
-        description: 'What the worker said, as it came.',
-        properties: { code: { type: 'string' }, message: { type: 'string' }, details: {} },
-        required: ['code', 'message'],
-      },
-      operation: {
-        type: 'object',
-        description: 'The operation that goes on in spite of this.',
-        properties: { id: { type: 'string', format: 'uuid' }, link: { type: 'string', format: 'uri' } },
-        required: ['id', 'link'],
-      },
-      requestId: { type: 'string' },
-      retryAfter: { type: 'integer', minimum: 1, description: 'Seconds.' },
-    },
-    required: ['type', 'title', 'status', 'detail', 'code'],
-  },
-  'sluice.Progress': {
-    type: 'object',
-    properties: {
-      percent: { type: ['number', 'null'], minimum: 0, maximum: 100 },
-      message: { type: ['string', 'null'] },
-    },
-    required: ['percent', 'message'],
-  },
-  'sluice.Violation': {
-    type: 'object',
-    description: 'One thing wrong with the request, and where.',
-    properties: {
-      detail: { type: 'string' },
-      pointer: { type: 'string', description: 'JSON pointer into the body, as a URI fragment.' },
-      parameter: { type: 'string', description: 'A path or query parameter.' },
-      header: { type: 'string', description: 'A header.' },
-    },
-    required: ['detail'],
-  },
-};

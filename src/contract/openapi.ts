@@ -8,14 +8,17 @@ import type { Contract } from './contract.ts';
 import type { HttpBinding } from './http-rule.ts';
 import {
   acceptedResponse,
+  keyParameter,
+  keyReusedResponse,
   notedResponse,
   OWN_TAG,
   ownComponents,
-  ownPaths,
   preferParameter,
   problemResponses,
+  requiredKeyParameter,
   waitedHeaders,
 } from './openapi-own.ts';
+import { ownPaths } from './openapi-own-paths.ts';
 import {
   type OpenApiPath,
   pathParametersOf,
@@ -50,7 +53,13 @@ export function createOpenapi(contract: Contract, options: OpenapiOptions = {}):
 
 export function describeContract(contract: Contract, options: OpenapiOptions = {}): OpenApiDocument {
   const routed = [...contract.commands.values()].filter((command) => command.bindings.length > 0);
-  const own = ownComponents(routed.some((command) => command.policy.style === 'NOTIFY'));
+  const unary = routed.filter((command) => command.kind === 'unary');
+  const own = ownComponents({
+    Noted: routed.some((command) => command.policy.style === 'NOTIFY'),
+    IdempotencyKey: unary.some((command) => command.policy.idempotencyKey === 'OPTIONAL'),
+    IdempotencyKeyRequired: unary.some((command) => command.policy.idempotencyKey === 'REQUIRED'),
+    KeyReused: unary.length > 0,
+  });
   const writer = new PathWriter(contract);
   const paths = { ...writer.writeAll(), ...ownPaths(options.basePath ?? '') };
   return {
@@ -141,6 +150,7 @@ class PathWriter {
       ...pathParametersOf(binding, path, this.#book),
       ...queryParametersOf(input, binding, this.#book, this.#rules),
       ...(takesPreferences(command) ? [preferParameter] : []),
+      ...keyParameterOf(command),
     ];
     const body = requestBodyOf(input, binding, this.#book);
     return {
@@ -150,7 +160,11 @@ class PathWriter {
       ...(command.deprecated ? { deprecated: true } : {}),
       ...(parameters.length > 0 ? { parameters } : {}),
       ...(body === null ? {} : { requestBody: body }),
-      responses: { ...this.#successesOf(command, binding), ...problemResponses },
+      responses: {
+        ...this.#successesOf(command, binding),
+        ...(command.kind === 'unary' ? keyReusedResponse : {}),
+        ...problemResponses,
+      },
     };
   }
 
@@ -177,6 +191,12 @@ class PathWriter {
 /** A call that fails at the end of its wait leaves its caller no choice, and there is nothing to wait for one-way. */
 function takesPreferences({ policy }: Command): boolean {
   return policy.onTimeout === 'ACCEPT' && policy.style === 'REPLY';
+}
+
+/** Streaming calls take none. */
+function keyParameterOf({ kind, policy }: Command): Schema[] {
+  if (kind !== 'unary') return [];
+  return [policy.idempotencyKey === 'REQUIRED' ? requiredKeyParameter : keyParameter];
 }
 
 function becomesOperation(command: Command): boolean {

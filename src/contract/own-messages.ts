@@ -134,6 +134,10 @@ export const getOperationRequestType: OwnType<{ readonly name: string }> = ownTy
   'google.longrunning.GetOperationRequest',
 );
 
+export const cancelOperationRequestType: OwnType<{ readonly name: string }> = ownType(
+  'google.longrunning.CancelOperationRequest',
+);
+
 export const waitOperationRequestType: OwnType<{ readonly name: string; readonly timeout?: SecondsAndNanos }> = ownType(
   'google.longrunning.WaitOperationRequest',
 );

@@ -20,6 +20,12 @@ export interface PolicyFields {
   readonly reply_partition?: 'BOTH' | 'SPRING' | 'NEST' | 'NONE';
   readonly success_status?: number;
   readonly style?: 'REPLY' | 'NOTIFY';
+  readonly idempotent?: boolean;
+  readonly redeliver_after?: number;
+  readonly max_attempts?: number;
+  readonly worker_group?: string;
+  readonly ordered?: boolean;
+  readonly idempotency_key?: 'OPTIONAL' | 'REQUIRED';
   readonly constant_headers?: ReadonlyArray<readonly [string, string]>;
   readonly forward_headers?: readonly string[];
   readonly reply_headers?: readonly string[];
@@ -36,6 +42,8 @@ const MAX_HEADERS = 64;
 const MAX_HEADER_VALUE_LENGTH = 4096;
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$/;
 const TOPIC_NAME = /^[A-Za-z0-9._-]{1,249}$/;
+/** Kafka takes any text for a group; what would not survive a command line is refused. */
+const GROUP_NAME = /^[!-~]{1,249}$/;
 
 /** Set by Sluice, or given a meaning by Spring that the header would not have. */
 const TAKEN_RECORD_HEADER =
@@ -57,14 +65,15 @@ const TABLE: Readonly<Record<string, FieldReader>> = {
   reply_partition: oneOf('BOTH', 'SPRING', 'NEST', 'NONE'),
   success_status: wholeNumber(200, 299),
   style: oneOf('REPLY', 'NOTIFY'),
+  idempotent: readBoolean,
+  redeliver_after: duration(1, 168 * HOUR_MS),
+  max_attempts: wholeNumber(1, 100),
+  worker_group: readGroup,
+  ordered: readBoolean,
+  idempotency_key: oneOf('OPTIONAL', 'REQUIRED'),
   constant_headers: readConstantHeaders,
   forward_headers: headerNames((name) => TAKEN_RECORD_HEADER.test(name) || SECRET_HEADER.test(name)),
   reply_headers: headerNames((name) => HTTP_OWN_HEADER.test(name)),
-  worker_group: reserved,
-  idempotent: reserved,
-  ordered: reserved,
-  redeliver_after: reserved,
-  max_attempts: reserved,
   backlog: reserved,
   limits: reserved,
   breaker: reserved,
@@ -110,6 +119,18 @@ function readText(value: unknown, report: (message: string) => void): string | u
 function readTopic(value: unknown, report: (message: string) => void): string | undefined {
   if (typeof value === 'string' && TOPIC_NAME.test(value) && !/^\.{1,2}$/.test(value)) return value;
   report(`is ${show(value)}, expected a Kafka topic name: 1 to 249 of letters, digits, ".", "_" and "-"`);
+  return undefined;
+}
+
+function readGroup(value: unknown, report: (message: string) => void): string | undefined {
+  if (typeof value === 'string' && GROUP_NAME.test(value)) return value;
+  report(`is ${show(value)}, expected the name of a consumer group: 1 to 249 visible ASCII characters`);
+  return undefined;
+}
+
+function readBoolean(value: unknown, report: (message: string) => void): boolean | undefined {
+  if (typeof value === 'boolean') return value;
+  report(`is ${show(value)}, expected true or false`);
   return undefined;
 }
 

@@ -4,6 +4,7 @@ import type { DescMessage } from '@bufbuild/protobuf';
 import type { FieldPath, Policy } from './command.ts';
 import { formatDuration } from './durations.ts';
 import { resolveFieldPath } from './field-path.ts';
+import { checkStreams, resolveAttempts, resolveOrder } from './policy-delivery.ts';
 import type { PolicyFields, ReportField } from './policy-fields.ts';
 
 /** Parsed YAML: each entry has the snake_case names of `(sluice.v1.command)`. */
@@ -36,13 +37,16 @@ const BUILT_IN = {
   reply_partition: 'BOTH',
   success_status: 200,
   style: 'REPLY',
+  idempotent: false,
+  ordered: false,
+  idempotency_key: 'OPTIONAL',
 } as const satisfies PolicyFields;
 
 export interface PolicySubject {
   readonly input: DescMessage;
   /** `orders.v1.Orders.CreateOrder` */
   readonly defaultTopic: string;
-  /** Empty: none. */
+  /** Of topics and groups. Empty: none. */
   readonly topicNamespace: string;
   /** More than one request message a call. */
   readonly streamsRequests: boolean;
@@ -61,12 +65,12 @@ export function resolvePolicy(subject: PolicySubject, layers: PolicyLayers, repo
     ...layers.methodConfig.json,
   };
   checkWaits(said, fields, report);
-  if (subject.streamsRequests && fields.record === 'ALWAYS') {
-    report('record', 'is ALWAYS on a method that streams requests, expected AUTO');
-  }
+  checkStreams(subject, fields, report);
   if (subject.returnsOperation && fields.style === 'NOTIFY') {
     report('style', 'is NOTIFY on a method that returns an operation, expected REPLY');
   }
+  const { maxAttempts, redeliverAfterMs } = resolveAttempts(said, fields, report);
+  const ordered = resolveOrder(said, fields, report);
   return Object.freeze({
     topic: nameTopic(subject, fields.topic, report),
     key: fields.key === undefined ? null : readKey(subject.input, fields.key, report),
@@ -75,7 +79,7 @@ export function resolvePolicy(subject: PolicySubject, layers: PolicyLayers, repo
     maxWaitMs: fields.max_wait,
     timeoutMs: fields.timeout,
     onTimeout: fields.on_timeout,
-    record: fields.record,
+    record: ordered ? 'ALWAYS' : fields.record,
     encoding: fields.encoding === 'PROTOBUF' ? 'protobuf' : 'json',
     json: Object.freeze({
       emitDefaults: json.emit_defaults ?? false,
@@ -84,6 +88,11 @@ export function resolvePolicy(subject: PolicySubject, layers: PolicyLayers, repo
     replyPartition: fields.reply_partition.toLowerCase() as Policy['replyPartition'],
     successStatus: fields.success_status,
     style: fields.style,
+    maxAttempts,
+    redeliverAfterMs,
+    workerGroup: fields.worker_group === undefined ? null : withNamespace(subject, fields.worker_group),
+    ordered,
+    idempotencyKey: fields.idempotency_key,
     constantHeaders: Object.freeze(fields.constant_headers ?? []),
     forwardHeaders: Object.freeze(fields.forward_headers ?? []),
     replyHeaders: Object.freeze(fields.reply_headers ?? []),
@@ -104,11 +113,14 @@ function checkWaits(
 const MAX_TOPIC_LENGTH = 249;
 
 function nameTopic(subject: PolicySubject, topic: string | undefined, report: ReportField): string {
-  const { topicNamespace: namespace } = subject;
-  const separator = namespace === '' || /[._-]$/.test(namespace) ? '' : '.';
-  const name = `${namespace}${separator}${topic ?? subject.defaultTopic}`;
+  const name = withNamespace(subject, topic ?? subject.defaultTopic);
   if (name.length > MAX_TOPIC_LENGTH) report('topic', `"${name}" has ${name.length} characters, expected at most 249`);
   return name;
+}
+
+function withNamespace({ topicNamespace: namespace }: PolicySubject, name: string): string {
+  const separator = namespace === '' || /[._-]$/.test(namespace) ? '' : '.';
+  return `${namespace}${separator}${name}`;
 }
 
 function readKey(input: DescMessage, text: string, report: ReportField): FieldPath | null {

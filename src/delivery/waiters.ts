@@ -89,6 +89,11 @@ export class Waiters implements SettlementWaits {
     }
   }
 
+  /** Somebody says that these have changed: those that are waited for are read. */
+  hint(operationIds: readonly string[]): void {
+    for (const operationId of operationIds) if (this.#waiting.has(operationId)) this.#readOne(operationId);
+  }
+
   /** Answers everybody with the newest that is known. */
   stop(): void {
     this.#stopped = true;

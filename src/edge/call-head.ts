@@ -3,11 +3,12 @@
 import type { ContractMessage } from '../contract/command.ts';
 import { Failure } from '../runtime/failure.ts';
 import type { CallLog } from './call-log.ts';
+import { qualifyRefusal } from './idempotency-key.ts';
 
 /** What a caller may send as `x-request-id`; anything else is replaced by one of ours. */
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 /** Promises that later versions will keep: to ignore one would be to break it. */
-const UNKEPT = ['idempotency-key', 'callback-url'];
+const UNKEPT = ['callback-url'];
 const HOPS = /^[0-9]{1,4}$/;
 
 /** A header's text by lower-case name, or null. */
@@ -58,16 +59,16 @@ export class OnlyRequest implements AsyncIterable<ContractMessage> {
 
 /**
  * The failure that an error is to its caller. Anything but a `Failure` is a defect of ours: its message may hold anything
- * and stays in the log.
+ * and stays in the log. `hasKey`: the call is of a command and carries an Idempotency-Key.
  */
 export function hideDefect(
   error: unknown,
   log: Pick<CallLog, 'recordDefect'>,
-  of: { readonly command: string; readonly requestId: string },
+  of: { readonly command: string; readonly requestId: string; readonly hasKey?: boolean },
 ): Failure {
   const failure = error instanceof Failure ? error : makeInternal(error);
   if (failure.code === 'INTERNAL') log.recordDefect(of.command, of.requestId, failure.cause ?? failure);
-  return failure;
+  return of.hasKey ? qualifyRefusal(failure) : failure;
 }
 
 function makeInternal(cause: unknown): Failure {

@@ -1,6 +1,7 @@
 import type { Command, ContractMessage } from '../contract/command.ts';
 import type { WaitPreference } from '../operations/invocation.ts';
 import type { HeaderText, Operation, Principal } from '../operations/operation.ts';
+import type { RecordedEvent } from '../operations/ports.ts';
 
 /** One call, read from REST or gRPC. Nothing past the edge knows which it was. */
 export interface Call {
@@ -14,6 +15,8 @@ export interface Call {
    */
   readonly requests: AsyncIterable<ContractMessage>;
   readonly wait: WaitPreference;
+  /** `Idempotency-Key`, unquoted, 1 to 255 characters; null where absent. */
+  readonly idempotencyKey: string | null;
   /** A request header or metadata entry by lower-case name: for the policy's `forward_headers`. */
   header(name: string): string | null;
   /** W3C trace context: the caller's, else one made by the edge. */
@@ -63,6 +66,12 @@ export interface OperationResource {
     principal: Principal,
     options: { readonly untilMs: number; readonly signal: AbortSignal; readonly unlessVersion?: number },
   ): Promise<Operation>;
+  /** Best effort: the operation as it stands after, cancelled, or with the result that won the race. Throws as `get`. */
+  cancel(id: string, principal: Principal): Promise<Operation>;
+  /** Sends the command again and renews its deadline. Throws as `get`, and `ADMIN_ONLY`, `OPERATION_DONE`. */
+  redrive(id: string, principal: Principal): Promise<Operation>;
+  /** At most 200 events numbered after `afterNumber`, oldest first. Throws as `get`. */
+  readEvents(id: string, principal: Principal, afterNumber: number): Promise<readonly RecordedEvent[]>;
   /** Throws `Failure` `PAGE_TOKEN_INVALID`, `LIST_NOT_PERMITTED`, `REQUEST_INVALID` (page size, state), `STORE_UNAVAILABLE`. */
   list(principal: Principal, query: ListQuery): Promise<OperationPage>;
 }

@@ -6,6 +6,7 @@ import { endsCommand, type Reply } from '../operations/reply.ts';
 import { Failure } from '../runtime/failure.ts';
 import { Only } from '../runtime/only.ts';
 import type { Answer, Call, Handle } from './call.ts';
+import { identifyRequest, refuseMissingKey } from './idempotency-key.ts';
 
 export interface HandleOptions {
   /** Gateways that a call may cross; past it the worker is calling itself. */
@@ -24,6 +25,7 @@ export function createHandle(invoke: Invoke, options: HandleOptions): Handle {
   return async (call) => {
     refuseStreaming(call.command);
     refuseLoop(call, options.maxHops);
+    refuseMissingKey(call);
     const request = await takeOnly(call);
     const outcome = await invoke(toInvocation(call, request));
     return toAnswer(call.command, outcome);
@@ -58,6 +60,7 @@ function toInvocation(call: Call, request: ContractMessage): Invocation {
     traceparent: call.traceparent,
     tracestate: call.tracestate,
     extraHeaders: extraHeadersOf(call),
+    idempotency: identifyRequest(call, request),
     signal: call.signal,
     ...(call.onRecorded ? { onRecorded: call.onRecorded } : {}),
   };

@@ -1,9 +1,13 @@
 /**
- * Health and metrics, on a port of their own so that callers never reach them and a flood of calls never hides them.
- * It takes GET and HEAD only, and reads no body.
+ * Health, metrics and the operators' view of operations, on a port of their own so that callers never reach them and a
+ * flood of calls never hides them. It reads no body.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Administration } from '../operations/administration.ts';
+import { assertNoBrowser, assertSwitchedOn, type OperationsSwitch } from './management-guard.ts';
+import { isOperationsPath, OperationsDesk } from './management-operations.ts';
+import { type ManagementPage, pageOfError, pageOfJson, pageOfText } from './management-page.ts';
 
 export interface Readiness {
   /** False only for what is this instance's own: starting, draining, no lease yet. */
@@ -18,6 +22,8 @@ export interface ManagementSources {
   /** Called at each request; must not wait for anything. */
   readiness(): Readiness;
   readonly metrics: { render(): Promise<{ readonly text: string; readonly contentType: string }> };
+  /** Left out: there are no operations routes. */
+  readonly administration?: Administration;
 }
 
 export interface ManagementServer {
@@ -31,12 +37,8 @@ export interface ManagementOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
-}
-
-interface Page {
-  readonly status: number;
-  readonly contentType: string;
-  readonly text: string;
+  /** Whether operations are served; `auto` (default): where the host is a loopback address. */
+  readonly operations?: OperationsSwitch;
 }
 
 const MAX_CONNECTIONS = 100;
@@ -45,45 +47,76 @@ const TIMEOUT_MS = 10_000;
 export function createManagementServer(options: ManagementOptions, sources: ManagementSources): ManagementServer {
   const server = createServer({ requestTimeout: TIMEOUT_MS, headersTimeout: TIMEOUT_MS, keepAliveTimeout: TIMEOUT_MS });
   server.maxConnections = MAX_CONNECTIONS;
-  server.on('request', (request, response) => void serve(sources, request, response));
+  const pages = new ManagementPages(options, sources);
+  server.on('request', (request, response) => void serve(pages, request, response));
   return {
     listen: () => listen(server, options),
     close: () => close(server),
   };
 }
 
-async function serve(sources: ManagementSources, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const isRead = request.method === 'GET' || request.method === 'HEAD';
-  const page = isRead ? await renderPage(sources, request) : renderText(405, 'only GET and HEAD are served here\n');
-  if (!isRead) response.setHeader('allow', 'GET, HEAD');
-  response.setHeader('cache-control', 'no-store');
-  response.writeHead(page.status, { 'content-type': page.contentType, 'content-length': Buffer.byteLength(page.text) });
+/** The pages by request; never throws. */
+class ManagementPages {
+  readonly #options: ManagementOptions;
+  readonly #sources: ManagementSources;
+  readonly #desk: OperationsDesk | null;
+
+  constructor(options: ManagementOptions, sources: ManagementSources) {
+    this.#options = options;
+    this.#sources = sources;
+    this.#desk = sources.administration ? new OperationsDesk(sources.administration) : null;
+  }
+
+  async find(request: IncomingMessage, signal: AbortSignal): Promise<ManagementPage> {
+    const path = (request.url ?? '/').split('?', 1)[0] as string;
+    if (this.#desk && isOperationsPath(path)) return this.#findOperations(this.#desk, request, signal);
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      return pageOfText(405, 'only GET and HEAD are served here\n', { allow: 'GET, HEAD' });
+    }
+    try {
+      return await this.#findOwn(path);
+    } catch (error) {
+      return pageOfText(500, `${(error as Error).message}\n`);
+    }
+  }
+
+  async #findOwn(path: string): Promise<ManagementPage> {
+    if (path === '/health/live') return pageOfJson(200, { status: 'live' });
+    if (path === '/health/ready') return pageOfReadiness(this.#sources.readiness());
+    if (path === '/metrics') return { status: 200, headers: {}, ...(await this.#sources.metrics.render()) };
+    return pageOfText(404, 'served here: /health/live, /health/ready, /metrics, /operations\n');
+  }
+
+  async #findOperations(desk: OperationsDesk, request: IncomingMessage, signal: AbortSignal): Promise<ManagementPage> {
+    const { host, operations = 'auto' } = this.#options;
+    try {
+      assertSwitchedOn(operations, host);
+      assertNoBrowser(request, host);
+    } catch (error) {
+      return pageOfError(error);
+    }
+    return desk.answer({ method: request.method ?? 'GET', target: request.url ?? '/', signal });
+  }
+}
+
+/** A connection with a body that nobody has read is closed: what is left of it must not be taken for a request. */
+async function serve(pages: ManagementPages, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  const page = await pages.find(request, gone.signal);
+  if (page.status === 413) response.setHeader('connection', 'close');
+  response.writeHead(page.status, {
+    ...page.headers,
+    'cache-control': 'no-store',
+    'content-type': page.contentType,
+    'content-length': Buffer.byteLength(page.text),
+  });
   response.end(request.method === 'HEAD' ? undefined : page.text);
 }
 
-async function renderPage(sources: ManagementSources, request: IncomingMessage): Promise<Page> {
-  const path = (request.url ?? '/').split('?', 1)[0];
-  try {
-    if (path === '/health/live') return renderJson(200, { status: 'live' });
-    if (path === '/health/ready') return renderReadiness(sources.readiness());
-    if (path === '/metrics') return { status: 200, ...(await sources.metrics.render()) };
-  } catch (error) {
-    return renderText(500, `${(error as Error).message}\n`);
-  }
-  return renderText(404, 'served here: /health/live, /health/ready, /metrics\n');
-}
-
-function renderReadiness({ ready, reasons, degraded }: Readiness): Page {
+function pageOfReadiness({ ready, reasons, degraded }: Readiness): ManagementPage {
   const status = ready ? (degraded.length > 0 ? 'degraded' : 'ready') : 'not_ready';
-  return renderJson(ready ? 200 : 503, { status, reasons, degraded });
-}
-
-function renderJson(status: number, value: object): Page {
-  return { status, contentType: 'application/json', text: `${JSON.stringify(value)}\n` };
-}
-
-function renderText(status: number, text: string): Page {
-  return { status, contentType: 'text/plain; charset=utf-8', text };
+  return pageOfJson(ready ? 200 : 503, { status, reasons, degraded });
 }
 
 function listen(server: Server, { host, port }: ManagementOptions): Promise<{ host: string; port: number }> {

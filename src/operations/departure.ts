@@ -19,6 +19,7 @@ export interface Departure {
 
 export function newOperation(departure: Departure, bootId: string): NewOperation {
   const { invocation, plan } = departure;
+  const { policy } = invocation.command;
   return {
     id: departure.id,
     command: invocation.command.name,
@@ -32,6 +33,15 @@ export function newOperation(departure: Departure, bootId: string): NewOperation
     published: null,
     claimedBy: bootId,
     maybeSent: false,
+    replyPartition: policy.style === 'NOTIFY' ? null : departure.home.partition,
+    idempotency: invocation.idempotency,
+    terms: {
+      maxAttempts: policy.maxAttempts,
+      redeliverAfterMs: policy.redeliverAfterMs,
+      workerGroup: policy.workerGroup,
+      ordered: policy.ordered,
+      endsAtAck: policy.style === 'NOTIFY',
+    },
   };
 }
 
@@ -41,6 +51,9 @@ export function dispatchOf(departure: Departure): Dispatch {
     record: departure.record,
     deadlineMs: departure.deadlineMs,
     endsAtAck: departure.invocation.command.policy.style === 'NOTIFY',
+    attempt: 1,
+    maybeSent: false,
+    ordered: departure.invocation.command.policy.ordered,
   };
 }
 

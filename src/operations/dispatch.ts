@@ -1,158 +1,212 @@
 import { backoffDelays, pause } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { Failure } from '../runtime/failure.ts';
 import type { Logger } from '../runtime/log.ts';
 import { Trouble } from '../runtime/trouble.ts';
 import type { ChangeWriter } from './changes.ts';
+import type { DispatchMarks } from './dispatch-marks.ts';
+import { type DispatchBounds, DispatchSlots } from './dispatch-slots.ts';
 import { eventOf } from './events.ts';
-import { PUBLISH_DETAIL, RETRY_AFTER_MS } from './failures.ts';
+import { PUBLISH_DETAIL } from './failures.ts';
 import type { OperationError } from './operation.ts';
+import type { Outbox } from './outbox.ts';
 import { type CommandPublisher, type CommandRecord, PublishError, type PublishReceipt } from './ports.ts';
 
 const REPEAT = { firstMs: 200, maxMs: 5000 };
 /** One call of the channel's own repeats; between two of them the operation's deadline is looked at. */
 const PUBLISH_ROUND_MS = 10_000;
+const GIVE_BACK_BATCH = 500;
 
+/** A recorded command to be put on the log. */
 export interface Dispatch {
   readonly operationId: string;
+  /** Of this attempt. */
   readonly record: CommandRecord;
-  /** Unix ms; a record that was never sent by then is not sent after it. */
+  readonly attempt: number;
+  /** Unix ms; a record that is not on the log by then is not sent any more. */
   readonly deadlineMs: number;
   /** One-way commands are done at the ack. */
   readonly endsAtAck: boolean;
+  /** Another one of its key may wait for this one to be on the log. */
+  readonly ordered: boolean;
+  /** An earlier claimer may have sent it. */
+  readonly maybeSent: boolean;
 }
 
-export interface DispatcherBounds {
-  readonly maxPending: number;
-  readonly maxPendingBytes: number;
+export interface DispatcherDeps {
+  readonly bootId: string;
+  readonly publisher: CommandPublisher;
+  readonly changes: ChangeWriter;
+  readonly marks: DispatchMarks;
+  readonly outbox: Pick<Outbox, 'giveBack'>;
+  readonly clock: Clock;
+  readonly nowMs: () => number;
+  readonly logger: Logger;
 }
 
 /**
  * Publishes the records of recorded operations until the broker has them, and marks the rows. Bounded: a slot is
- * reserved before the row is inserted, so that no more is promised than is held.
+ * reserved before the row is inserted, so that no more is promised than is held. What is not on the log at stop is given
+ * back to the outbox, for another instance.
  */
 export class Dispatcher {
-  readonly #publisher: CommandPublisher;
-  readonly #changes: ChangeWriter;
-  readonly #clock: Clock;
-  readonly #nowMs: () => number;
-  readonly #logger: Logger;
+  readonly #deps: DispatcherDeps;
+  readonly #slots: DispatchSlots;
   readonly #trouble: Trouble;
-  readonly #bounds: DispatcherBounds;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
-  #reserved = 0;
-  #reservedBytes = 0;
+  /** Taken back by their callers: not sent again. */
+  readonly #withdrawn = new Set<string>();
+  /** Those between two tries, which a withdrawal ends. */
+  readonly #pauses = new Map<string, AbortController>();
+  /** By operation: whether a send may have reached a log, or is under way. */
+  readonly #maybeSent = new Map<string, boolean>();
+  readonly #leftOver: { readonly operationId: string; readonly maybeSent: boolean }[] = [];
 
-  constructor(
-    publisher: CommandPublisher,
-    changes: ChangeWriter,
-    bounds: DispatcherBounds,
-    deps: { clock: Clock; nowMs: () => number; logger: Logger },
-  ) {
-    this.#publisher = publisher;
-    this.#changes = changes;
-    this.#bounds = bounds;
-    this.#clock = deps.clock;
-    this.#nowMs = deps.nowMs;
-    this.#logger = deps.logger;
+  constructor(bounds: DispatchBounds, deps: DispatcherDeps) {
+    this.#deps = deps;
+    this.#slots = new DispatchSlots(bounds);
     this.#trouble = new Trouble('recorded commands cannot be published and are repeated', deps.logger);
   }
 
   get pending(): number {
-    return this.#reserved;
+    return this.#slots.count;
+  }
+
+  /** What may still be taken up. */
+  room(): { readonly items: number; readonly bytes: number } {
+    return this.#stop.signal.aborted ? { items: 0, bytes: 0 } : this.#slots.room();
+  }
+
+  holds(operationId: string): boolean {
+    return this.#slots.has(operationId);
   }
 
   /** Throws `Failure` `OVERLOADED` at the bounds. Every reservation ends in `dispatch`, `follow` or `giveBack`. */
-  reserve(record: CommandRecord): void {
-    const { maxPending, maxPendingBytes } = this.#bounds;
-    const sizeBytes = record.value.byteLength;
-    if (this.#reserved >= maxPending || this.#reservedBytes + sizeBytes > maxPendingBytes) {
-      const detail = `${this.#reserved} recorded commands wait to be published, as many as this gateway holds`;
-      throw new Failure('OVERLOADED', detail, { retryAfterMs: RETRY_AFTER_MS });
-    }
-    this.#reserved += 1;
-    this.#reservedBytes += sizeBytes;
+  reserve(record: CommandRecord, operationId: string): void {
+    this.#slots.reserve(record, operationId);
   }
 
-  giveBack(record: CommandRecord): void {
-    this.#reserved -= 1;
-    this.#reservedBytes -= record.value.byteLength;
+  giveBack(record: CommandRecord, operationId: string): void {
+    this.#slots.release(record, operationId);
   }
 
-  /** Publishes in the background. */
-  dispatch(work: Dispatch): void {
-    this.#track(work, this.#publishAndMark(work, null));
+  /** Publishes in the background. Resolves once this instance has no more to do with it; never rejects. */
+  dispatch(work: Dispatch): Promise<void> {
+    return this.#track(work, this.#publishAndMark(work, null));
   }
 
   /** The same for a command whose first publish is under way: a promoted call. */
-  follow(work: Dispatch, firstPublish: Promise<PublishReceipt>): void {
-    this.#track(work, this.#publishAndMark(work, firstPublish));
+  follow(work: Dispatch, firstPublish: Promise<PublishReceipt>): Promise<void> {
+    return this.#track(work, this.#publishAndMark(work, firstPublish));
   }
 
-  /** Waits for what is under way; what is not acked then stays `accepted` in the store. */
+  /** Sends it no more. True where this instance held it and no send of it can have reached a log. */
+  withdraw(operationId: string): boolean {
+    const maybeSent = this.#maybeSent.get(operationId);
+    if (maybeSent === undefined) return false;
+    this.#withdrawn.add(operationId);
+    this.#pauses.get(operationId)?.abort();
+    return !maybeSent;
+  }
+
+  /** Waits for what is under way; what is not on the log then is given back. */
   async stop(): Promise<void> {
     this.#stop.abort();
+    this.#deps.marks.hurry();
     await Promise.all(this.#running);
+    for (let start = 0; start < this.#leftOver.length; start += GIVE_BACK_BATCH) {
+      const rows = this.#leftOver.slice(start, start + GIVE_BACK_BATCH);
+      await this.#deps.outbox.giveBack(this.#deps.bootId, rows).catch((error) => {
+        this.#deps.logger.warn(
+          { cause: String(error) },
+          'unpublished commands were not given back; they are found later',
+        );
+      });
+    }
   }
 
-  #track({ record }: Dispatch, run: Promise<void>): void {
+  #track(work: Dispatch, run: Promise<void>): Promise<void> {
     const tracked = run.finally(() => {
-      this.giveBack(record);
+      this.giveBack(work.record, work.operationId);
+      this.#withdrawn.delete(work.operationId);
+      this.#maybeSent.delete(work.operationId);
       this.#running.delete(tracked);
     });
     this.#running.add(tracked);
+    return tracked;
   }
 
   async #publishAndMark(work: Dispatch, firstPublish: Promise<PublishReceipt> | null): Promise<void> {
-    let maybeSent = false;
+    const { operationId } = work;
+    let maybeSent = work.maybeSent;
     let publish = firstPublish;
     for (const delayMs of backoffDelays(REPEAT)) {
-      const leftMs = work.deadlineMs - this.#nowMs();
+      const leftMs = work.deadlineMs - this.#deps.nowMs();
       if (publish === null && leftMs <= 0) return this.#giveUpLate(work, maybeSent);
       try {
+        // While a send is under way nobody knows.
+        this.#maybeSent.set(operationId, true);
         const receipt = await (publish ?? this.#publish(work, leftMs));
         this.#trouble.end();
         return await this.#markDispatched(work, receipt);
       } catch (error) {
         if (!(error instanceof PublishError)) throw error;
         maybeSent ||= !error.certainlyNotSent;
+        this.#maybeSent.set(operationId, maybeSent);
         if (error.definite) return await this.#fail(work, error, maybeSent);
-        this.#trouble.note({ operationId: work.operationId, problem: error.problem, cause: error.message });
+        this.#trouble.note({ operationId, problem: error.problem, cause: error.message });
       }
       publish = null;
-      await pause(this.#clock, delayMs, this.#stop.signal);
-      if (this.#stop.signal.aborted) return;
+      await this.#pause(operationId, delayMs);
+      if (this.#withdrawn.has(operationId)) return;
+      if (this.#stop.signal.aborted) {
+        this.#leftOver.push({ operationId, maybeSent });
+        return;
+      }
     }
   }
 
+  async #pause(operationId: string, delayMs: number): Promise<void> {
+    const cut = new AbortController();
+    this.#pauses.set(operationId, cut);
+    if (this.#withdrawn.has(operationId)) cut.abort();
+    await pause(this.#deps.clock, delayMs, AbortSignal.any([cut.signal, this.#stop.signal]));
+    this.#pauses.delete(operationId);
+  }
+
   #publish(work: Dispatch, leftMs: number): Promise<PublishReceipt> {
-    return this.#publisher.publish(work.record, this.#clock.monotonicMs() + Math.min(PUBLISH_ROUND_MS, leftMs));
+    const { publisher, clock } = this.#deps;
+    return publisher.publish(work.record, clock.monotonicMs() + Math.min(PUBLISH_ROUND_MS, leftMs));
   }
 
   /**
    * A worker must not run what nobody waits for any more. A record that may have been sent stays as it is: a reply may be
-   * on its way, and only who has read all replies can say that there is none.
+   * on its way, and only who has read all replies can say that there is none (the chores do).
    */
   async #giveUpLate(work: Dispatch, maybeSent: boolean): Promise<void> {
     if (!maybeSent) return this.#expireUnsent(work);
-    this.#logger.warn(
+    this.#deps.logger.warn(
       { operationId: work.operationId },
       'a command of unknown fate is not sent again after its deadline',
     );
   }
 
   #markDispatched(work: Dispatch, published: PublishReceipt): Promise<void> {
-    const events = [eventOf('dispatched', this.#nowMs(), { published })];
-    if (work.endsAtAck) events.push(eventOf('succeeded', this.#nowMs()));
-    return this.#changes.write({ operationId: work.operationId, events });
+    const { operationId, attempt } = work;
+    const mark = eventOf('dispatched', this.#deps.nowMs(), { published, afterAttempt: attempt });
+    if (work.endsAtAck) {
+      const events = [mark, eventOf('succeeded', this.#deps.nowMs())];
+      return this.#deps.changes.write({ operationId, events });
+    }
+    if (work.ordered) return this.#deps.changes.write({ operationId, events: [mark] });
+    return this.#deps.marks.add(operationId, mark);
   }
 
   #fail(work: Dispatch, cause: PublishError, maybeSent: boolean): Promise<void> {
-    const code = cause.problem === 'too_large' ? 'REQUEST_TOO_LARGE' : 'CHANNEL_UNAVAILABLE';
+    const isTooLarge = cause.problem === 'too_large';
     return this.#conclude(work, 'failed', {
-      code,
-      grpcCode: cause.problem === 'too_large' ? 'RESOURCE_EXHAUSTED' : 'UNAVAILABLE',
+      code: isTooLarge ? 'REQUEST_TOO_LARGE' : 'CHANNEL_UNAVAILABLE',
+      grpcCode: isTooLarge ? 'RESOURCE_EXHAUSTED' : 'UNAVAILABLE',
       message: PUBLISH_DETAIL[cause.problem],
       details: null,
       delivery: maybeSent ? 'unknown' : 'not_sent',
@@ -170,7 +224,8 @@ export class Dispatcher {
   }
 
   #conclude(work: Dispatch, type: 'failed' | 'expired', error: OperationError): Promise<void> {
-    const events = [eventOf(type, this.#nowMs(), { error })];
-    return this.#changes.write({ operationId: work.operationId, events });
+    const { bootId, nowMs, changes } = this.#deps;
+    const event = eventOf(type, nowMs(), { error, by: bootId });
+    return changes.write({ operationId: work.operationId, events: [event] });
   }
 }

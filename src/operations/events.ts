@@ -1,28 +1,32 @@
 import type { OperationError } from './operation.ts';
-import type { OperationEvent, PublishReceipt } from './ports.ts';
+import type { OperationEvent } from './ports.ts';
 import type { Reply, UnreadableReply } from './reply.ts';
 import type { OperationEventType } from './transitions.ts';
+
+/** What an event has nothing to say of. */
+const SILENT = Object.freeze({
+  position: null,
+  progress: null,
+  result: null,
+  error: null,
+  published: null,
+  by: null,
+  afterAttempt: null,
+  deadlineMs: null,
+});
 
 /** An event of our own, not said by a reply. */
 export function eventOf(
   type: OperationEventType,
   atMs: number,
-  parts: { readonly error?: OperationError; readonly published?: PublishReceipt } = {},
+  parts: Partial<Pick<OperationEvent, 'error' | 'published' | 'by' | 'afterAttempt' | 'deadlineMs'>> = {},
 ): OperationEvent {
-  return {
-    type,
-    atMs,
-    position: null,
-    progress: null,
-    result: null,
-    error: parts.error ?? null,
-    published: parts.published ?? null,
-  };
+  return { ...SILENT, type, atMs, ...parts };
 }
 
 /** What a reply means for its operation; null for an item, which changes no state. */
 export function eventOfReply(reply: Reply, atMs: number): OperationEvent | null {
-  const base = { atMs, position: reply.position, progress: null, result: null, error: null, published: null };
+  const base = { ...SILENT, atMs, position: reply.position };
   switch (reply.kind) {
     case 'accepted':
       return { ...base, type: 'acknowledged' };
@@ -47,7 +51,7 @@ export function eventOfUnreadable(reply: UnreadableReply, atMs: number): Operati
     details: null,
     delivery: 'unknown',
   };
-  return { type: 'failed', atMs, position: reply.position, progress: null, result: null, error, published: null };
+  return { ...SILENT, type: 'failed', atMs, position: reply.position, error };
 }
 
 function resultOf(reply: Reply): NonNullable<OperationEvent['result']> {

@@ -1,5 +1,5 @@
 import { BatchFullError } from '../runtime/batch.ts';
-import { Failure } from '../runtime/failure.ts';
+import { type Delivery, Failure } from '../runtime/failure.ts';
 import type { Operation } from './operation.ts';
 import { PublishError, type PublishProblem, StoreError } from './ports.ts';
 import type { Reply, UnreadableReply } from './reply.ts';
@@ -52,6 +52,17 @@ export function failureOfPublish(error: unknown): Failure {
   if (error.problem === 'too_large') return new Failure('REQUEST_TOO_LARGE', detail, { delivery, cause: error });
   const code = error.problem === 'overloaded' ? 'OVERLOADED' : 'CHANNEL_UNAVAILABLE';
   return new Failure(code, detail, { delivery, retryAfterMs: RETRY_AFTER_MS, cause: error });
+}
+
+/** The store did not answer a question. `delivery` is of the request that asked. */
+export function failureOfRead(error: unknown, delivery: Delivery = 'unknown'): Failure {
+  if (error instanceof Failure) return error;
+  if (!(error instanceof StoreError)) throw error;
+  const detail =
+    delivery === 'unknown'
+      ? 'the operation store does not answer; the operation itself goes on'
+      : 'the operation store does not answer';
+  return new Failure('STORE_UNAVAILABLE', detail, { delivery, retryAfterMs: RETRY_AFTER_MS, cause: error });
 }
 
 /** An operation that could not be recorded before its command was handed to anybody. */

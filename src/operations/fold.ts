@@ -1,5 +1,5 @@
 import { isTerminal, type Operation, type OperationError, type OperationResult } from './operation.ts';
-import type { Fold, OperationEvent } from './ports.ts';
+import type { Fold, FoldOutcome, OperationEvent, RecordedEvent, RowFacts } from './ports.ts';
 import { TRANSITIONS } from './transitions.ts';
 
 /** Absorbed events that an operation's history keeps; later ones are only counted. */
@@ -20,16 +20,19 @@ export interface FoldOptions {
 
 /** Makes the pure function from a snapshot and events to the next snapshot and the history to append. */
 export function createFold(options: FoldOptions): Fold {
-  return (start, events, lateBefore) => {
+  return (start, events, facts) => {
     let operation = start;
-    let lateEvents = lateBefore;
-    const appended: { number: number; event: OperationEvent; late: boolean }[] = [];
+    let lateEvents = facts.lateEvents;
+    let publication: FoldOutcome['publication'] = null;
+    let owesDeadLetter = false;
+    const appended: RecordedEvent[] = [];
     for (const given of events) {
-      const event = refuseBadResult(given, operation, options);
+      if (isOutdated(given, operation)) continue;
+      const event = refuseBadResult(tellTruth(given, facts), operation, options);
+      publication = publicationAfter(event, operation) ?? publication;
       const next = TRANSITIONS[operation.state][event.type];
       if (next === 'absorbed' || hasTooLongAHistory(operation, event)) {
-        // A dispatch mark that comes after the reply is the ordinary race of a fast worker, not news.
-        if (event.type === 'dispatched') continue;
+        if (isNoNews(event)) continue;
         lateEvents += 1;
         if (lateEvents > MAX_LATE_EVENTS) continue;
         operation = { ...operation, version: operation.version + 1 };
@@ -37,10 +40,45 @@ export function createFold(options: FoldOptions): Fold {
         continue;
       }
       operation = apply({ ...operation, state: next }, event, options.retentionMs);
+      owesDeadLetter ||= isForTheDeadLetters(event, given);
       appended.push({ number: operation.version, event, late: false });
     }
-    return { operation, appended, lateEvents };
+    return { operation, appended, lateEvents, publication, owesDeadLetter };
   };
+}
+
+/**
+ * Decided on what has changed since: of two instances that both saw a silence the second re-drives nothing, the ack of an
+ * earlier attempt says nothing of a later one, and an expiry from before the deadline was renewed ends nothing.
+ */
+function isOutdated(event: OperationEvent, operation: Operation): boolean {
+  if (event.afterAttempt !== null && event.afterAttempt !== operation.attempt) return true;
+  return event.type === 'expired' && event.deadlineMs !== null && event.deadlineMs < operation.deadlineMs;
+}
+
+/** `not_sent` is a promise about every send of the record, so the row must not know of one by anybody else. */
+function tellTruth(event: OperationEvent, { maybeSent, claimedBy }: RowFacts): OperationEvent {
+  if (event.error?.delivery !== 'not_sent') return event;
+  if (!maybeSent && (claimedBy === null || claimedBy === event.by)) return event;
+  return { ...event, error: { ...event.error, delivery: 'unknown' } };
+}
+
+/** Where the record stands is a fact also when a reply overtook its ack. */
+function publicationAfter(event: OperationEvent, operation: Operation): FoldOutcome['publication'] {
+  if (isTerminal(operation.state)) return null;
+  if (event.published !== null) return { kind: 'set', receipt: event.published };
+  return event.type === 'redriven' ? { kind: 'cleared', claimedBy: event.by } : null;
+}
+
+/** Absorbed without a trace: the ordinary races of a fast worker with our own marks and clocks. */
+function isNoNews(event: OperationEvent): boolean {
+  return event.type === 'dispatched' || event.type === 'redriven' || event.type === 'expired';
+}
+
+/** What nobody answered, and what was answered with what the contract cannot read: only here is that found out. */
+function isForTheDeadLetters(event: OperationEvent, given: OperationEvent): boolean {
+  if (event.type === 'expired') return event.error?.delivery === 'unknown';
+  return event.type === 'failed' && given.type === 'succeeded';
 }
 
 function hasTooLongAHistory(operation: Operation, event: OperationEvent): boolean {
@@ -58,11 +96,13 @@ function invalidReply(message: string): OperationError {
 }
 
 function apply(operation: Operation, event: OperationEvent, retentionMs: number): Operation {
+  const isRedriven = event.type === 'redriven';
   return {
     ...operation,
     version: operation.version + 1,
     updatedAtMs: Math.max(operation.updatedAtMs, event.atMs),
-    attempt: event.type === 'redriven' ? operation.attempt + 1 : operation.attempt,
+    attempt: isRedriven ? operation.attempt + 1 : operation.attempt,
+    deadlineMs: isRedriven ? (event.deadlineMs ?? operation.deadlineMs) : operation.deadlineMs,
     progress: event.progress ?? operation.progress,
     result: event.result ?? operation.result,
     error: event.error ?? operation.error,

@@ -1,5 +1,5 @@
 import type { HeaderText, Operation, Principal } from './operation.ts';
-import type { ReplyPartitionDialect } from './ports.ts';
+import type { IdempotencyKey, ReplyPartitionDialect } from './ports.ts';
 import type { Reply } from './reply.ts';
 
 /** What operations need to know of a command. The contract's `Command` fits it. */
@@ -15,6 +15,12 @@ export interface CommandTerms {
     readonly record: 'AUTO' | 'ALWAYS';
     readonly style: 'REPLY' | 'NOTIFY';
     readonly replyPartition: ReplyPartitionDialect;
+    /** 1 where the command is not idempotent. */
+    readonly maxAttempts: number;
+    /** Null: silence is no reason for another attempt. */
+    readonly redeliverAfterMs: number | null;
+    readonly workerGroup: string | null;
+    readonly ordered: boolean;
   };
 }
 
@@ -41,6 +47,8 @@ export interface Invocation {
   readonly traceparent: string | null;
   readonly tracestate: string | null;
   readonly extraHeaders: HeaderText;
+  /** Null where the caller gave no Idempotency-Key. */
+  readonly idempotency: IdempotencyKey | null;
   /** Aborts when the caller goes away. */
   readonly signal: AbortSignal;
   /** Told once there is a row, before any answer: gRPC sends the operation's name as initial metadata. */

@@ -7,11 +7,15 @@ import { type Departure, dispatchOf, expiredFailure, newOperation } from './depa
 import type { Dispatcher } from './dispatch.ts';
 import { failureOfAccept, failureOfPublish, RETRY_AFTER_MS } from './failures.ts';
 import type { Invocation, Outcome } from './invocation.ts';
+import type { KeyedCalls } from './keyed-calls.ts';
 import { isTerminal, type Operation } from './operation.ts';
 import { outcomeOfArrival } from './outcome.ts';
 import type {
   CommandPublisher,
   HomeLease,
+  IdempotencyKey,
+  Inserted,
+  KeyHolder,
   NewOperation,
   PublishReceipt,
   SealCommand,
@@ -19,7 +23,7 @@ import type {
 } from './ports.ts';
 import type { Promoter } from './promote.ts';
 import { mayBeRecorded, type Recorder } from './record.ts';
-import { planWait } from './wait-plan.ts';
+import { planWait, type WaitPlan } from './wait-plan.ts';
 
 /** A send outlives the wait by this much: a stalled broker then ends in a promotion, not in a publish error. */
 const PUBLISH_GRACE_MS = 1000;
@@ -38,6 +42,11 @@ export interface OperationsDeps {
   readonly promoter: Promoter;
   readonly dispatcher: Dispatcher;
   readonly waits: SettlementWaits;
+  readonly keys: KeyedCalls;
+  /** The caller of an unrecorded call went away: workers may stop. */
+  readonly onGone: (operationId: string) => void;
+  /** An ordered operation waits for an earlier one, or waits no longer: the chores publish it. */
+  readonly onOrdered: () => void;
 }
 
 /** Records first or not, dispatches, awaits, promotes: the middle of the path. */
@@ -50,9 +59,47 @@ export class Operations {
 
   /** Throws `Failure`; every one says what became of the command. */
   invoke(invocation: Invocation): Promise<Outcome> {
+    if (invocation.idempotency !== null) return this.#invokeKeyed(invocation);
     const departure = this.#prepare(invocation);
     if (departure.plan.recordFirst) return this.#invokeRecorded(departure);
     return invocation.command.policy.style === 'NOTIFY' ? this.#notify(departure) : this.#invokeUnrecorded(departure);
+  }
+
+  // ---- with an Idempotency-Key -----------------------------------------------------------------------------------
+
+  /** A known key is answered before anything can refuse the call. */
+  async #invokeKeyed(invocation: Invocation): Promise<Outcome> {
+    const startedAtMs = this.#deps.clock.monotonicMs();
+    const claim = await this.#deps.keys.claim(invocation);
+    if (claim.kind === 'known') return this.#answerHolder(invocation, claim.holder, startedAtMs);
+    let departure: Departure;
+    let accepted: Inserted;
+    try {
+      departure = this.#prepare(invocation);
+      accepted = await this.#accept(departure);
+    } catch (error) {
+      claim.abandon(error);
+      throw error;
+    }
+    const holder = accepted.kind === 'key_taken' ? accepted.holder : holderOf(departure, accepted.operation);
+    claim.complete(holder);
+    if (accepted.kind === 'key_taken') return this.#answerHolder(invocation, holder, startedAtMs);
+    return this.#awaitRecorded(departure, accepted.operation);
+  }
+
+  /** The answer of the operation that has the key; while its first caller waits, this one waits along. */
+  async #answerHolder(invocation: Invocation, holder: KeyHolder, startedAtMs: number): Promise<Outcome> {
+    refuseOtherPayload(invocation, holder);
+    const { operation, waitUntilMs } = holder;
+    invocation.onRecorded?.(operation);
+    if (isTerminal(operation.state)) return { kind: 'settled', operation };
+    const plan = planWait(invocation, startedAtMs);
+    const leftMs = Math.min(plan.waitMs, (waitUntilMs ?? 0) - this.#deps.nowMs());
+    if (leftMs <= 0) return concludeWait(operation, invocation.signal, plan);
+    const { signal } = invocation;
+    // Not told what is known: it may have been settled since, and is read again once the wait is registered.
+    const waiting = { untilMs: this.#deps.clock.monotonicMs() + leftMs, signal };
+    return concludeWait((await this.#waitFor(operation.id, waiting)) ?? operation, signal, plan);
   }
 
   #prepare(invocation: Invocation): Departure {
@@ -64,8 +111,7 @@ export class Operations {
     }
     const startedAtMs = clock.monotonicMs();
     const { policy, type } = invocation.command;
-    const asked = planWait(invocation.command, invocation.wait, startedAtMs);
-    const plan = policy.style === 'NOTIFY' ? { ...asked, recordFirst: policy.record === 'ALWAYS', waitMs: 0 } : asked;
+    const plan = planWait(invocation, startedAtMs);
     const id = nextId();
     const createdAtMs = nowMs();
     const deadlineMs = createdAtMs + plan.timeoutMs;
@@ -104,39 +150,42 @@ export class Operations {
   // ---- recorded before dispatch ----------------------------------------------------------------------------------
 
   async #invokeRecorded(departure: Departure): Promise<Outcome> {
-    const { plan, invocation } = departure;
     const accepted = await this.#accept(departure);
+    // Without a key nothing else can have the place of a new id.
+    if (accepted.kind === 'key_taken')
+      throw new Failure('INTERNAL', `operation ${departure.id} has no key to be taken`);
+    return this.#awaitRecorded(departure, accepted.operation);
+  }
+
+  async #awaitRecorded(departure: Departure, accepted: Operation): Promise<Outcome> {
+    const { plan, invocation } = departure;
     invocation.onRecorded?.(accepted);
     if (plan.waitMs === 0) return { kind: 'pending', operation: accepted };
-    const operation = await this.#waitForRecorded(departure, accepted);
-    if (isTerminal(operation.state)) return { kind: 'settled', operation };
-    if (invocation.signal.aborted) throw goneFailure(operation.id);
-    if (plan.onExpiry === 'FAIL') throw expiredFailure(plan, operation.id);
-    return { kind: 'pending', operation };
+    const waiting = { untilMs: departure.waitUntilMs, signal: invocation.signal, known: accepted };
+    return concludeWait((await this.#waitFor(departure.id, waiting)) ?? accepted, invocation.signal, plan);
   }
 
   /** Where no more requests may wait, the wait is over at once: the operation is recorded, and that can be said. */
-  async #waitForRecorded(departure: Departure, accepted: Operation): Promise<Operation> {
-    const options = { untilMs: departure.waitUntilMs, signal: departure.invocation.signal, known: accepted };
+  async #waitFor(id: string, options: Parameters<SettlementWaits['waitFor']>[1]): Promise<Operation | null> {
     try {
-      return (await this.#deps.waits.waitFor(departure.id, options)) ?? accepted;
+      return await this.#deps.waits.waitFor(id, options);
     } catch (error) {
-      if (error instanceof Failure && error.code === 'OVERLOADED') return accepted;
+      if (error instanceof Failure && error.code === 'OVERLOADED') return null;
       throw error;
     }
   }
 
-  async #accept(departure: Departure): Promise<Operation> {
+  async #accept(departure: Departure): Promise<Inserted> {
     const { recorder, dispatcher } = this.#deps;
     const row = newOperation(departure, this.#deps.bootId);
-    dispatcher.reserve(departure.record);
+    dispatcher.reserve(departure.record, departure.id);
     try {
-      const operation = await recorder.accept(row);
-      dispatcher.dispatch(dispatchOf(departure));
-      return operation;
+      const inserted = await recorder.accept(row);
+      this.#dispatchInserted(departure, inserted);
+      return inserted;
     } catch (error) {
       if (mayBeRecorded(error)) void this.#dispatchOnceKnown(departure, row);
-      else dispatcher.giveBack(departure.record);
+      else dispatcher.giveBack(departure.record, departure.id);
       throw failureOfAccept(error);
     }
   }
@@ -144,8 +193,20 @@ export class Operations {
   /** The caller was told `unknown`; a row that is there after all is published, so that it does not stay forever. */
   async #dispatchOnceKnown(departure: Departure, row: NewOperation): Promise<void> {
     const outcome = await this.#deps.recorder.acceptUntilKnown(row);
-    if (typeof outcome === 'object') this.#deps.dispatcher.dispatch(dispatchOf(departure));
-    else this.#deps.dispatcher.giveBack(departure.record);
+    if (typeof outcome === 'object') this.#dispatchInserted(departure, outcome);
+    else this.#deps.dispatcher.giveBack(departure.record, departure.id);
+  }
+
+  /** Another operation has the key, or an earlier one of its record's key goes first: then it is not ours to publish. */
+  #dispatchInserted(departure: Departure, inserted: Inserted): void {
+    const { dispatcher, onOrdered } = this.#deps;
+    if (inserted.kind === 'inserted' && !inserted.held) {
+      const published = dispatcher.dispatch(dispatchOf(departure));
+      if (departure.invocation.command.policy.ordered) void published.then(onOrdered);
+      return;
+    }
+    dispatcher.giveBack(departure.record, departure.id);
+    if (inserted.kind === 'inserted') onOrdered();
   }
 
   // ---- unrecorded: fast, and promised nothing yet ----------------------------------------------------------------
@@ -186,6 +247,7 @@ export class Operations {
       case 'unsent':
         throw failureOfPublish(end.error);
       case 'gone':
+        this.#deps.onGone(call.id);
         throw goneFailure(null);
       case 'expired':
         if (departure.plan.onExpiry === 'FAIL') throw expiredFailure(departure.plan, null);
@@ -194,6 +256,25 @@ export class Operations {
         return this.#deps.promoter.promote(departure, call, publish);
     }
   }
+}
+
+function holderOf(departure: Departure, operation: Operation): KeyHolder {
+  const { fingerprint } = departure.invocation.idempotency as IdempotencyKey;
+  const { plan, createdAtMs } = departure;
+  return { operation, fingerprint, waitUntilMs: plan.waitMs > 0 ? createdAtMs + plan.waitMs : null };
+}
+
+function refuseOtherPayload({ idempotency }: Invocation, holder: KeyHolder): void {
+  if (Buffer.compare((idempotency as IdempotencyKey).fingerprint, holder.fingerprint) === 0) return;
+  const detail = `the Idempotency-Key belongs to operation ${holder.operation.id}, which has another payload`;
+  throw new Failure('IDEMPOTENCY_KEY_REUSED', detail, { violations: [{ detail, header: 'idempotency-key' }] });
+}
+
+function concludeWait(operation: Operation, signal: AbortSignal, plan: WaitPlan): Outcome {
+  if (isTerminal(operation.state)) return { kind: 'settled', operation };
+  if (signal.aborted) throw goneFailure(operation.id);
+  if (plan.onExpiry === 'FAIL') throw expiredFailure(plan, operation.id);
+  return { kind: 'pending', operation };
 }
 
 function goneFailure(operationId: string | null): Failure {

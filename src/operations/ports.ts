@@ -1,3 +1,8 @@
+/**
+ * What operations ask of the channel, of the store and of the rest of the gateway.
+ *
+ * Over 300 lines: all ports of this folder, so that what it leans on is read in one go.
+ */
 import type { HeaderText, Operation, OperationError, OperationResult, OperationState, Progress } from './operation.ts';
 import type { ReplyPosition } from './reply.ts';
 import type { OperationEventType } from './transitions.ts';
@@ -48,6 +53,12 @@ export type ReplyPartitionDialect = 'both' | 'spring' | 'nest' | 'none';
 
 export type SealCommand = (fields: CommandFields) => CommandRecord;
 
+/** The record of a later attempt: the same but for what says which attempt it is and how long the worker has. */
+export type ResealCommand = (
+  record: CommandRecord,
+  changes: { readonly attempt: number; readonly deadlineMs: number },
+) => CommandRecord;
+
 export interface PublishReceipt {
   readonly partition: number;
   readonly offset: bigint;
@@ -93,7 +104,43 @@ export interface CommandPublisher {
   publish(record: CommandRecord, giveUpAtMs: number): Promise<PublishReceipt>;
 }
 
+/** A record that is no command, on a topic that Sluice owns: control, dead letters, lifecycle events, re-homed replies. */
+export interface OwnRecord {
+  readonly topic: string;
+  /** Null: chosen by the key, as Kafka's Java client does. */
+  readonly partition: number | null;
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array | null;
+  readonly headers: RecordHeaders;
+}
+
+export interface RecordSender {
+  /** The same promises as `CommandPublisher.publish`. */
+  send(record: OwnRecord, giveUpAtMs: number): Promise<PublishReceipt>;
+}
+
 // ---- the store, as operations see it ---------------------------------------------------------------------------------
+
+/** What a caller's Idempotency-Key says, scoped by principal and command. */
+export interface IdempotencyKey {
+  readonly key: string;
+  /** SHA-256 of command and decoded payload. */
+  readonly fingerprint: Uint8Array;
+}
+
+/** The operation that has a key. */
+export interface KeyHolder {
+  readonly operation: Operation;
+  readonly fingerprint: Uint8Array;
+  /** End of its caller's first synchronous wait, Unix ms; null where nobody waited. */
+  readonly waitUntilMs: number | null;
+}
+
+export interface KeyScope {
+  readonly principal: string;
+  readonly command: string;
+  readonly key: string;
+}
 
 /** The row that an accept or a promotion inserts. */
 export interface NewOperation {
@@ -114,7 +161,32 @@ export interface NewOperation {
   readonly claimedBy: string;
   /** False only while the record was never handed to a send. */
   readonly maybeSent: boolean;
+  /** Home partition that replies are asked to; null on one-way commands. */
+  readonly replyPartition: number | null;
+  /** Null where the caller gave none. */
+  readonly idempotency: IdempotencyKey | null;
+  /** What whoever publishes, re-drives or settles it later must know, also where its contract lacks the command. */
+  readonly terms: OperationTerms;
 }
+
+export interface OperationTerms {
+  readonly maxAttempts: number;
+  /** Silence after which the next attempt is due; doubles with each. Null: never. */
+  readonly redeliverAfterMs: number | null;
+  /** Consumer group of the workers; null where the policy does not name it. */
+  readonly workerGroup: string | null;
+  /** Published in the order of acceptance among those of its topic and key. */
+  readonly ordered: boolean;
+  /** One-way: done at the broker's ack. */
+  readonly endsAtAck: boolean;
+}
+
+/** A row that was inserted, or what stood in its way. */
+export type Inserted =
+  /** `held`: an ordered operation behind an earlier one that is not published yet: the chores holder publishes it. */
+  | { readonly kind: 'inserted'; readonly operation: Operation; readonly held: boolean }
+  /** Another operation has the key. */
+  | { readonly kind: 'key_taken'; readonly holder: KeyHolder };
 
 export interface LeaseProof {
   readonly partition: number;
@@ -144,10 +216,11 @@ export class StoreError extends Error {
 
 export interface OperationInserts {
   /**
-   * Inserts rows with their first events in one transaction; a row that is already there under the same id counts as
-   * inserted (an accept of unknown outcome is repeated). Results in order. Throws `StoreError`.
+   * Inserts rows with their first events in one transaction, keyed ones first in the order of their keys; a row that is
+   * already there under the same id counts as inserted (an accept of unknown outcome is repeated). An ordered row behind an
+   * unpublished one of its topic and key is inserted unclaimed. Results in order. Throws `StoreError`.
    */
-  insert(operations: readonly NewOperation[]): Promise<readonly Operation[]>;
+  insert(operations: readonly NewOperation[]): Promise<readonly Inserted[]>;
   /** The same, and holds the lease row `FOR KEY SHARE` with its fence. Throws `LeaseLostError` or `StoreError`. */
   promote(operations: readonly NewOperation[], lease: LeaseProof): Promise<readonly Operation[]>;
 }
@@ -163,6 +236,18 @@ export interface OperationEvent {
   readonly error: OperationError | null;
   /** Of `dispatched` only. */
   readonly published: PublishReceipt | null;
+  /**
+   * Of `redriven`: the boot id that publishes the next attempt. Of an end whose error says `not_sent`: the boot id whose
+   * word that is, null for one that has claimed nothing; the fold turns it into `unknown` where the row says otherwise.
+   */
+  readonly by: string | null;
+  /**
+   * Of `redriven`: the attempt that it follows. Of `dispatched`: the attempt that is on the log. Ignored where the
+   * operation is at another one.
+   */
+  readonly afterAttempt: number | null;
+  /** Of `redriven`: the renewed deadline, null: unchanged. Of `expired`: ignored where the operation's is later. */
+  readonly deadlineMs: number | null;
 }
 
 export interface OperationChange {
@@ -192,15 +277,28 @@ export interface OperationChanges {
   commit(changes: readonly OperationChange[], move: OffsetMove | null): Promise<ChangeOutcome>;
 }
 
+/** One event of an operation's history as it was appended. */
+export interface RecordedEvent {
+  readonly number: number;
+  readonly event: OperationEvent;
+  /** Absorbed: it came after the end and changed nothing. */
+  readonly late: boolean;
+}
+
 export interface OperationReads {
   /** In no order; ids without a row are absent. */
   read(ids: readonly string[]): Promise<readonly Operation[]>;
+  /** Holders of keys, in order; null where nobody has the key. */
+  readByKeys(keys: readonly KeyScope[]): Promise<readonly (KeyHolder | null)[]>;
+  /** Events numbered after `afterNumber`, oldest first; of an operation without a row none. */
+  readEvents(operationId: string, afterNumber: number, limit: number): Promise<readonly RecordedEvent[]>;
   /** Newest first, by id. */
   list(query: OperationQuery): Promise<readonly Operation[]>;
 }
 
 export interface OperationQuery {
-  readonly principal: string;
+  /** Null: everybody's. */
+  readonly principal: string | null;
   readonly command: string | null;
   readonly state: OperationState | null;
   /** Operations with ids smaller than this one; null from the newest. */
@@ -208,17 +306,31 @@ export interface OperationQuery {
   readonly limit: number;
 }
 
-/**
- * The fold that `commit` applies to each locked row: pure, and the only place that knows the transition table.
- * `lateEvents` is the row's count of absorbed events.
- */
-export type Fold = (operation: Operation, events: readonly OperationEvent[], lateEvents: number) => FoldOutcome;
+/** What the locked row says besides its snapshot. */
+export interface RowFacts {
+  /** Count of absorbed events. */
+  readonly lateEvents: number;
+  /** False only while the record was never handed to a send. */
+  readonly maybeSent: boolean;
+  /** Boot id of who has undertaken to publish; null for nobody. */
+  readonly claimedBy: string | null;
+}
+
+/** The fold that `commit` applies to each locked row: pure, and the only place that knows the transition table. */
+export type Fold = (operation: Operation, events: readonly OperationEvent[], facts: RowFacts) => FoldOutcome;
 
 export interface FoldOutcome {
   readonly operation: Operation;
   /** To be appended to the history, numbered from the row's version on. */
-  readonly appended: readonly { readonly number: number; readonly event: OperationEvent; readonly late: boolean }[];
+  readonly appended: readonly RecordedEvent[];
   readonly lateEvents: number;
+  /** The command must go to the dead letters: nobody answered it, or not in a way that can be read. */
+  readonly owesDeadLetter: boolean;
+  /** What becomes of the row's publication; null: it stays as it is. */
+  readonly publication:
+    | { readonly kind: 'set'; readonly receipt: PublishReceipt }
+    | { readonly kind: 'cleared'; readonly claimedBy: string | null }
+    | null;
 }
 
 // ---- what operations lean on inside the gateway ----------------------------------------------------------------------

@@ -48,7 +48,7 @@ export class Promoter {
   async promote(departure: Departure, call: AwaitedCall, publish: Promise<PublishReceipt>): Promise<Outcome> {
     const row = promotedRow(departure, call, this.#bootId);
     try {
-      this.#dispatcher.reserve(departure.record);
+      this.#dispatcher.reserve(departure.record, departure.id);
     } catch {
       return this.#answerWithoutRow(departure, call);
     }
@@ -68,13 +68,13 @@ export class Promoter {
   #complete(departure: Departure, call: AwaitedCall, row: NewOperation, publish: Promise<PublishReceipt>): void {
     const held = call.completePromotion();
     this.#calls.keepRecorded(call);
-    if (row.published === null) this.#dispatcher.follow(dispatchOf(departure), publish);
-    else this.#dispatcher.giveBack(departure.record);
+    if (row.published === null) void this.#dispatcher.follow(dispatchOf(departure), publish);
+    else this.#dispatcher.giveBack(departure.record, departure.id);
     this.heldReplies.settle(held);
   }
 
   #giveUp(departure: Departure, call: AwaitedCall, error: unknown): Outcome {
-    this.#dispatcher.giveBack(departure.record);
+    this.#dispatcher.giveBack(departure.record, departure.id);
     this.#logger.warn({ operationId: call.id, cause: String(error) }, 'a call could not be promoted');
     return this.#answerWithoutRow(departure, call);
   }
@@ -97,7 +97,7 @@ export class Promoter {
   ): Promise<void> {
     const outcome = await this.#recorder.promoteUntilKnown(row, departure.home);
     if (typeof outcome === 'object') return this.#complete(departure, call, row, publish);
-    this.#dispatcher.giveBack(departure.record);
+    this.#dispatcher.giveBack(departure.record, departure.id);
     // Nobody knows: the pin stays to the end, and whoever reads the partition next meets the reply again.
     if (outcome === 'stopped') return;
     this.heldReplies.drop(call.abandonPromotion());

@@ -4,15 +4,22 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
 import { Trouble } from '../runtime/trouble.ts';
 import type { Operation } from './operation.ts';
-import { LeaseLostError, type LeaseProof, type NewOperation, type OperationInserts, StoreError } from './ports.ts';
+import {
+  type Inserted,
+  LeaseLostError,
+  type LeaseProof,
+  type NewOperation,
+  type OperationInserts,
+  StoreError,
+} from './ports.ts';
 
 const REPEAT = { firstMs: 250, maxMs: 5000 };
 
 /**
- * How an insert of unknown outcome ended: the row, or the certainty that there is none. `stopped`: nobody knows, and
- * nobody may act as if they did.
+ * How an insert of unknown outcome ended: what it found, or the certainty that there is no row. `stopped`: nobody knows,
+ * and nobody may act as if they did.
  */
-export type KnownOutcome = Operation | 'absent' | 'stopped';
+export type KnownOutcome<Result> = Result | 'absent' | 'stopped';
 
 export interface RecorderOptions {
   /** Of one transaction; a row larger than `maxBytes` goes alone. */
@@ -34,7 +41,7 @@ interface Promotion {
  * that nobody keeps.
  */
 export class Recorder {
-  readonly #accepts: Batcher<NewOperation, Operation>;
+  readonly #accepts: Batcher<NewOperation, Inserted>;
   readonly #promotions: Batcher<Promotion, Operation>;
   readonly #clock: Clock;
   readonly #trouble: Trouble;
@@ -54,7 +61,7 @@ export class Recorder {
   }
 
   /** Rejects with `BatchFullError` or `StoreError`. */
-  accept(operation: NewOperation): Promise<Operation> {
+  accept(operation: NewOperation): Promise<Inserted> {
     return this.#accepts.submit(operation);
   }
 
@@ -63,11 +70,11 @@ export class Recorder {
     return this.#promotions.submit({ operation, lease });
   }
 
-  acceptUntilKnown(operation: NewOperation): Promise<KnownOutcome> {
+  acceptUntilKnown(operation: NewOperation): Promise<KnownOutcome<Inserted>> {
     return this.#repeat(operation.id, () => this.accept(operation));
   }
 
-  promoteUntilKnown(operation: NewOperation, lease: LeaseProof): Promise<KnownOutcome> {
+  promoteUntilKnown(operation: NewOperation, lease: LeaseProof): Promise<KnownOutcome<Operation>> {
     return this.#repeat(operation.id, () => this.promote(operation, lease));
   }
 
@@ -76,14 +83,14 @@ export class Recorder {
     await Promise.all([this.#accepts.drain(), this.#promotions.drain()]);
   }
 
-  async #repeat(operationId: string, insert: () => Promise<Operation>): Promise<KnownOutcome> {
+  async #repeat<Result>(operationId: string, insert: () => Promise<Result>): Promise<KnownOutcome<Result>> {
     for (const delayMs of backoffDelays(REPEAT)) {
       await pause(this.#clock, delayMs, this.#stop.signal);
       if (this.#stop.signal.aborted) return 'stopped';
       try {
-        const operation = await insert();
+        const result = await insert();
         this.#trouble.end();
-        return operation;
+        return result;
       } catch (error) {
         if (error instanceof LeaseLostError) return 'absent';
         this.#trouble.note({ operationId, cause: String(error) });

@@ -20,8 +20,19 @@ export interface Correlation {
   readonly unrecordedBy: string | null;
 }
 
+/** A record of the reply topic as it came: what a re-homed reply and a dead letter are made of. */
+export interface RawReply {
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array | null;
+  /** In the record's order, equal names included. */
+  readonly headers: readonly (readonly [name: string, value: Uint8Array])[];
+}
+
 /** A message from a worker, read from the wire and not yet decoded by the contract. */
 export interface Reply {
+  readonly raw: RawReply;
+  /** Sluice has sent it to its home partition once already. */
+  readonly isRehomed: boolean;
   readonly kind: ReplyKind;
   readonly correlation: Correlation;
   readonly position: ReplyPosition;
@@ -45,6 +56,8 @@ export interface Reply {
 
 /** A record on the reply topic that names an operation of ours but cannot be read, or names none. */
 export interface UnreadableReply {
+  readonly raw: RawReply;
+  readonly isRehomed: boolean;
   readonly position: ReplyPosition;
   /** Null where not even the correlation id can be read. */
   readonly correlation: Correlation | null;

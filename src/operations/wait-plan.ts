@@ -1,4 +1,4 @@
-import type { CommandTerms, WaitPreference } from './invocation.ts';
+import type { CommandTerms, Invocation, WaitPreference } from './invocation.ts';
 
 /** What is decided about a call before its command leaves. */
 export interface WaitPlan {
@@ -12,15 +12,21 @@ export interface WaitPlan {
   readonly timeoutMs: number;
 }
 
+type PlannedCall = Pick<Invocation, 'command' | 'wait' | 'idempotency'>;
+
 /**
  * A caller's patience never kills what was promised: the worker's time is the command's `timeout`, but for a call that
  * cannot be promoted (`on_timeout: FAIL`, unrecorded), whose answer nobody wants after the wait.
  */
-export function planWait(command: CommandTerms, wait: WaitPreference, nowMonotonicMs: number): WaitPlan {
-  const { policy } = command;
+export function planWait(invocation: PlannedCall, nowMonotonicMs: number): WaitPlan {
+  const { wait } = invocation;
+  const { policy } = invocation.command;
+  const isOneWay = policy.style === 'NOTIFY';
   const mayAccept = policy.onTimeout === 'ACCEPT';
-  const respondAsync = wait.kind === 'none' && mayAccept;
-  const recordFirst = policy.record === 'ALWAYS' || respondAsync;
+  const respondAsync = isOneWay || (wait.kind === 'none' && mayAccept);
+  const mustRecord = policy.record === 'ALWAYS' || policy.ordered || invocation.idempotency !== null;
+  // A one-way command promises no more than the broker's ack, whatever its caller would wait for.
+  const recordFirst = mustRecord || (respondAsync && !isOneWay);
   const waitMs = respondAsync ? 0 : chooseWaitMs(policy, wait, nowMonotonicMs);
   const endsWithWait = !mayAccept && !recordFirst;
   return {

@@ -5,14 +5,9 @@ import type { Logger } from '../runtime/log.ts';
 import type { PartitionCursor } from './partition-cursor.ts';
 import type { HeartbeatResult, LeaseProgress, LeaseRow, LeaseStore, ReplySource } from './ports.ts';
 import type { ReplyLoop } from './reply-loop.ts';
-
-interface LogBounds {
-  readonly start: bigint;
-  readonly end: bigint;
-}
+import type { TopicWatch } from './topic-watch.ts';
 
 const START = { firstMs: 200, maxMs: 2000 };
-
 export interface LeaseOptions {
   readonly bootId: string;
   readonly leaseMs: number;
@@ -25,6 +20,7 @@ export interface LeaseDeps {
   readonly store: LeaseStore;
   readonly source: ReplySource;
   readonly loop: ReplyLoop;
+  readonly watch: TopicWatch;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -86,6 +82,7 @@ export class ReplyLeases implements HomeLease {
     this.#stop.abort();
     this.#wakeUp.abort();
     await this.#run;
+    await this.#deps.watch.stop();
     this.#home = null;
     for (const cancel of this.#lingering.values()) cancel();
     const { store, source, logger } = this.#deps;
@@ -107,14 +104,15 @@ export class ReplyLeases implements HomeLease {
   }
 
   async #createRows(): Promise<void> {
-    const { source, store, clock, logger } = this.#deps;
+    const { source, store, watch, clock, logger } = this.#deps;
     for (const delayMs of backoffDelays(START)) {
       if (this.#stop.signal.aborted) return;
       try {
-        const bounds = await source.bounds(await source.partitions());
-        await store.ensure(source.topic, new Map([...bounds].map(([partition, { start }]) => [partition, start])));
+        await watch.ensureRows();
         return;
       } catch (error) {
+        // Rows of an earlier run are enough to begin with: commands are then accepted while the channel is away.
+        if ((await store.listLeases(source.topic).catch(() => [])).length > 0) return;
         this.#trouble = `the reply topic's leases cannot be created: ${String(error)}`;
         logger.debug({ cause: String(error) }, 'lease rows are not there yet');
       }
@@ -150,6 +148,7 @@ export class ReplyLeases implements HomeLease {
     this.#reconcile(result.leases);
     loop.settleWaiting();
     await this.#claim(result);
+    this.#deps.watch.lookAround();
   }
 
   /**
@@ -217,7 +216,7 @@ export class ReplyLeases implements HomeLease {
       this.#trouble = `all ${leases.length} reply partitions are leased by other instances; waiting for one`;
       return;
     }
-    const share = Math.ceil(leases.length / Math.max(result.liveInstances.length, 1));
+    const share = shareOf(result);
     const owned = [...this.#deps.loop.cursors()].map(({ partition }) => partition);
     if (owned.length > share) return this.#giveBack(owned, owned.length - share);
     for (const row of free) {
@@ -247,13 +246,13 @@ export class ReplyLeases implements HomeLease {
   }
 
   async #take(partition: number, home: boolean): Promise<LeaseRow | null> {
-    const { store, source, loop, logger } = this.#deps;
+    const { store, source, loop, watch, logger } = this.#deps;
     const { bootId, leaseMs } = this.#options;
-    // Asked before the lease is taken: without an answer there is nothing to open it at.
-    const bounds = (await source.bounds([partition])).get(partition);
+    // Asked before the lease is taken, which would else run out meanwhile.
+    const bounds = await watch.askBounds(partition);
     const lease = await store.take({ topic: source.topic, partition, bootId, home, leaseMs });
     if (lease === null) return null;
-    const sound = await this.#checkPosition(lease, bounds);
+    const sound = await watch.check(lease, bounds);
     loop.open(sound);
     source.adopt(partition, sound.nextOffset);
     logger.debug(
@@ -261,17 +260,6 @@ export class ReplyLeases implements HomeLease {
       'reply partition adopted',
     );
     return sound;
-  }
-
-  /** A position that the log does not hold means lost replies (retention, a recreated topic): say so, and read what is left. */
-  async #checkPosition(lease: LeaseRow, bounds: LogBounds | undefined): Promise<LeaseRow> {
-    const { store, source, logger } = this.#deps;
-    if (bounds === undefined || (lease.nextOffset >= bounds.start && lease.nextOffset <= bounds.end)) return lease;
-    const { partition, nextOffset } = lease;
-    const fields = { partition, nextOffset: String(nextOffset), start: String(bounds.start), end: String(bounds.end) };
-    logger.error(fields, 'the log does not hold the read position of a reply partition: replies may be lost');
-    await store.resetPosition(source.topic, lease, bounds.start);
-    return { ...lease, nextOffset: bounds.start };
   }
 
   async #giveBack(owned: readonly number[], count: number): Promise<void> {
@@ -285,6 +273,17 @@ export class ReplyLeases implements HomeLease {
     }
     await store.release(source.topic, this.#options.bootId, surplus);
   }
+}
+
+/**
+ * Rounded up, so that every partition has a reader; but down while an instance has none: else those who came before would
+ * keep all between them, or take back what one of them gave up for the newcomer.
+ */
+function shareOf({ leases, liveInstances }: HeartbeatResult): number {
+  const owners = new Set(leases.map(({ owner }) => owner));
+  const isSomeoneWithout = liveInstances.some((bootId) => !owners.has(bootId));
+  const exact = leases.length / Math.max(liveInstances.length, 1);
+  return isSomeoneWithout ? Math.max(1, Math.floor(exact)) : Math.ceil(exact);
 }
 
 function isIdle(cursor: PartitionCursor | undefined): boolean {

@@ -10,7 +10,7 @@ export interface Settlement {
   readonly event: OperationEvent | null;
 }
 
-/** Of the replies of one partition that wait for the database; past them it is read no further. */
+/** Of the replies of one partition that wait for the database; past them the next ones are read again later. */
 export interface QueueBounds {
   readonly maxItems: number;
   readonly maxBytes: number;
@@ -20,8 +20,12 @@ export interface QueueBounds {
  * The read position of one leased reply partition.
  *
  * Invariants: `committed` is what the lease row says; `position` is past the last reply routed; an offset is outstanding
- * while its reply is queued, in a settling transaction, or held by a call that is being promoted; the row never moves past
- * the lowest outstanding offset. One writer at a time: a settling transaction or the heartbeat.
+ * while its reply is queued, in a settling transaction, held by a call that is being promoted, or on its way to another
+ * topic; the row never moves past the lowest outstanding offset, nor past the gap. One writer at a time: a settling
+ * transaction or the heartbeat.
+ *
+ * The gap begins at the first reply that was dropped for want of room; from there to `position` everything is read a second
+ * time. It closes when the second reader has come up to the first.
  */
 export class PartitionCursor {
   readonly partition: number;
@@ -29,6 +33,9 @@ export class PartitionCursor {
   #committed: bigint;
   #position: bigint;
   readonly #outstanding = new Set<bigint>();
+  /** Replies on their way to another topic, which may be queued for settlement too. */
+  readonly #forwarded = new Set<bigint>();
+  #gap: bigint | null = null;
   #queue: Settlement[] = [];
   #queuedBytes = 0;
   #writing = false;
@@ -66,6 +73,35 @@ export class PartitionCursor {
     if (nextOffset > this.#position) this.#position = nextOffset;
   }
 
+  get position(): bigint {
+    return this.#position;
+  }
+
+  /** The first offset that was dropped and is not read again yet; null where nothing was. */
+  get gap(): bigint | null {
+    return this.#gap;
+  }
+
+  /** No room for the reply at this offset: from here on it is read again. */
+  openGap(offset: bigint): void {
+    if (this.#gap === null || offset < this.#gap) this.#gap = offset;
+  }
+
+  /** The second reader has come so far. True where it has met the first: nothing is missing any more. */
+  advanceGap(nextOffset: bigint): boolean {
+    if (this.#gap !== null && nextOffset > this.#gap) this.#gap = nextOffset;
+    if (this.#gap !== null && this.#gap >= this.#position) this.#gap = null;
+    return this.#gap === null;
+  }
+
+  forward(offset: bigint): void {
+    this.#forwarded.add(offset);
+  }
+
+  completeForward(offset: bigint): void {
+    this.#forwarded.delete(offset);
+  }
+
   /** The reply at this offset is held: nothing may pass it. */
   pin(offset: bigint): void {
     this.#outstanding.add(offset);
@@ -100,7 +136,8 @@ export class PartitionCursor {
     const settled = new Set(batch.map((settlement) => settlement.offset));
     let lowest = this.#position;
     for (const offset of this.#outstanding) if (offset < lowest && !settled.has(offset)) lowest = offset;
-    return lowest;
+    for (const offset of this.#forwarded) if (offset < lowest) lowest = offset;
+    return this.#gap !== null && this.#gap < lowest ? this.#gap : lowest;
   }
 
   completeSettling(batch: readonly Settlement[], nextOffset: bigint): void {
@@ -140,6 +177,10 @@ export class PartitionCursor {
   room(): Promise<void> | undefined {
     if (this.#hasRoom() || !this.alive) return undefined;
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
+  }
+
+  get hasRoom(): boolean {
+    return this.#hasRoom();
   }
 
   #hasRoom(): boolean {

@@ -27,8 +27,21 @@ export interface ReplySource {
   adopt(partition: number, fromOffset: bigint): void;
   /** Reads the partition no more. */
   abandon(partition: number): void;
+  /**
+   * Reads the partition a second time from this offset on, beside the first reader and without disturbing it: what was
+   * dropped while the database was slow. Batches come one at a time as with `start`, until `stop`.
+   */
+  reread(partition: number, fromOffset: bigint, onBatch: (batch: ReplyBatch) => Promise<void> | void): Reread;
+  /** False where the channel keeps no record that was read: the one reader then has to wait for room instead. */
+  readonly canReread: boolean;
   /** Null while the consumer is well; else why not (being rebuilt, not joined yet). */
   trouble(): string | null;
+  stop(): Promise<void>;
+}
+
+/** A second, temporary reader of one partition. */
+export interface Reread {
+  /** Resolves once no batch is delivered any more. */
   stop(): Promise<void>;
 }
 
@@ -79,6 +92,10 @@ export interface LeaseStore {
   }): Promise<LeaseRow | null>;
   /** Gives leases back. */
   release(topic: string, bootId: string, partitions: readonly number[]): Promise<void>;
+  /** Every lease row of the topic. */
+  listLeases(topic: string): Promise<readonly LeaseRow[]>;
+  /** Ids of operations that are not done and whose replies are asked to this partition, at most `limit`. */
+  listOpenAt(partition: number, limit: number): Promise<readonly string[]>;
   /** Sets a position that the log no longer holds to its start. */
   resetPosition(topic: string, proof: LeaseProof, nextOffset: bigint): Promise<boolean>;
   /** Gives back everything and ends the instance row. */

@@ -1,4 +1,5 @@
 import type { AwaitedCalls } from '../operations/awaited-calls.ts';
+import type { DispatchMarks } from '../operations/dispatch-marks.ts';
 import { isTerminal, type Operation } from '../operations/operation.ts';
 import {
   LeaseLostError,
@@ -23,6 +24,7 @@ export interface SettleBatchBounds {
 export interface SettlerDeps {
   readonly changes: OperationChanges;
   readonly calls: AwaitedCalls;
+  readonly marks: DispatchMarks;
   /** Wakes the waiters of this instance with what the transaction returned, never with the message. */
   readonly onSettled: (operations: readonly Operation[]) => void;
   /** A transaction found the lease gone or moved: the lease row decides. */
@@ -86,15 +88,18 @@ export class Settler {
     const batch = cursor.beginSettling(this.#batch.maxItems, this.#batch.maxBytes);
     const nextOffset = cursor.offsetAfter(batch);
     const move = { partition: cursor.partition, fence: cursor.fence, expectedOffset: cursor.committed, nextOffset };
+    const changes = groupByOperation(batch, this.#deps.marks);
     try {
-      const outcome = await this.#deps.changes.commit(groupByOperation(batch), move);
+      const outcome = await this.#deps.changes.commit(changes, move);
       cursor.completeSettling(batch, nextOffset);
+      for (const { operationId } of changes) this.#deps.marks.complete(operationId);
       this.#announce(outcome.operations);
       this.#settled.add(batch.length - outcome.missing.length, 'settled');
       if (outcome.missing.length > 0) this.#settled.add(outcome.missing.length, 'unclaimed');
       return true;
     } catch (error) {
       cursor.failSettling(batch);
+      for (const { operationId } of changes) this.#deps.marks.putBack(operationId);
       this.#deps.logger.warn(
         { partition: cursor.partition, replies: batch.length, cause: String(error) },
         'settling is repeated',
@@ -110,13 +115,21 @@ export class Settler {
   }
 }
 
-function groupByOperation(batch: readonly Settlement[]): OperationChange[] {
+/**
+ * A mark of dispatch that is not written yet goes along, in front; where the reply that ends the operation is here already,
+ * it would tell nobody anything, and is left out.
+ */
+function groupByOperation(batch: readonly Settlement[], marks: DispatchMarks): OperationChange[] {
   const events = new Map<string, OperationEvent[]>();
-  for (const settlement of batch) {
-    if (settlement.event === null) continue;
-    const known = events.get(settlement.operationId);
-    if (known) known.push(settlement.event);
-    else events.set(settlement.operationId, [settlement.event]);
+  for (const { operationId, event } of batch) {
+    if (event === null) continue;
+    const known = events.get(operationId);
+    if (known) known.push(event);
+    else events.set(operationId, [event]);
   }
-  return [...events].map(([operationId, list]) => ({ operationId, events: list }));
+  return [...events].map(([operationId, list]) => {
+    const mark = marks.takeAlong(operationId);
+    const isEnded = list.some(({ type }) => type === 'succeeded' || type === 'failed');
+    return { operationId, events: mark === null || isEnded ? list : [mark, ...list] };
+  });
 }

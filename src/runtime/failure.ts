@@ -91,6 +91,13 @@ const kinds = {
     title: 'A request header cannot be used',
     doc: 'A header that Sluice acts on has a value that it cannot take; `errors` names the header.',
   },
+  IDEMPOTENCY_KEY_REQUIRED: {
+    httpStatus: 400,
+    grpcCode: 'INVALID_ARGUMENT',
+    defaultDelivery: 'not_sent',
+    title: 'The command asks for an Idempotency-Key',
+    doc: 'The policy of this command takes no call without an `Idempotency-Key` header (gRPC: `idempotency-key` metadata).',
+  },
   FEATURE_UNSUPPORTED: {
     httpStatus: 400,
     grpcCode: 'INVALID_ARGUMENT',
@@ -111,6 +118,13 @@ const kinds = {
     defaultDelivery: 'not_sent',
     title: 'Anonymous callers get no list',
     doc: 'Operations are listed for the principal that made them; an anonymous caller has none, unless the config allows the list.',
+  },
+  ADMIN_ONLY: {
+    httpStatus: 403,
+    grpcCode: 'PERMISSION_DENIED',
+    defaultDelivery: 'not_sent',
+    title: 'Only an admin may do this',
+    doc: 'The caller may see the operation, and may not send its command again by hand.',
   },
   ROUTE_NOT_FOUND: {
     httpStatus: 404,
@@ -147,6 +161,13 @@ const kinds = {
     title: 'The request did not arrive in time',
     doc: 'The head or the body of an HTTP request took longer to arrive than the limits of the config allow.',
   },
+  OPERATION_DONE: {
+    httpStatus: 409,
+    grpcCode: 'FAILED_PRECONDITION',
+    defaultDelivery: 'unknown',
+    title: 'The operation is done',
+    doc: 'An operation that has ended stands as it is; its command cannot be sent again.',
+  },
   OPERATION_GONE: {
     httpStatus: 410,
     grpcCode: 'NOT_FOUND',
@@ -174,6 +195,13 @@ const kinds = {
     defaultDelivery: 'not_sent',
     title: 'The media type is not served',
     doc: 'The request body has a `Content-Type` or `Content-Encoding` that this route does not read.',
+  },
+  IDEMPOTENCY_KEY_REUSED: {
+    httpStatus: 422,
+    grpcCode: 'FAILED_PRECONDITION',
+    defaultDelivery: 'not_sent',
+    title: 'The Idempotency-Key belongs to another request',
+    doc: 'The same caller has used this key for the same command with another payload; this request was not carried out.',
   },
   HEADERS_TOO_LARGE: {
     httpStatus: 431,

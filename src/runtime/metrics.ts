@@ -1,4 +1,10 @@
-import { Gauge, Counter as PromCounter, Histogram as PromHistogram, Registry } from 'prom-client';
+import {
+  collectDefaultMetrics,
+  Gauge,
+  Counter as PromCounter,
+  Histogram as PromHistogram,
+  Registry,
+} from 'prom-client';
 
 /** Label values in the order of the names given at creation. Values come from closed sets, never from callers. */
 export interface Counter {
@@ -36,9 +42,18 @@ export interface Metrics {
 
 const BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
+export interface MetricsOptions {
+  /**
+   * With what the process itself uses: CPU, memory, garbage collection, lag of the event loop. For the one registry of a
+   * process that ends with it: what measures them is never stopped.
+   */
+  readonly withProcess?: boolean;
+}
+
 /** One registry a gateway, so that two gateways in one process do not share counts. */
-export function createMetrics(): Metrics {
+export function createMetrics(options: MetricsOptions = {}): Metrics {
   const registry = new Registry();
+  if (options.withProcess) collectDefaultMetrics({ register: registry });
   const counters = new Map<string, Counter>();
   const histograms = new Map<string, Histogram>();
   return {

@@ -15,6 +15,7 @@ const TAKE = loadStatement('take-lease');
 const RELEASE = loadStatement('release-leases');
 const RESET = loadStatement('reset-position');
 const END = loadStatement('end-instance');
+const LIST_OPEN = loadStatement('list-open-at');
 
 interface Row {
   readonly partition: number;
@@ -69,6 +70,15 @@ export class DatabaseLeaseStore implements LeaseStore {
     if (partitions.length > 0) await this.#database.query(RELEASE, [topic, bootId, partitions]);
   }
 
+  async listLeases(topic: string): Promise<readonly LeaseRow[]> {
+    return (await this.#database.query<Row>(READ, [topic])).map(toLease);
+  }
+
+  async listOpenAt(partition: number, limit: number): Promise<readonly string[]> {
+    const rows = await this.#database.query<{ id: string }>(LIST_OPEN, [partition, limit]);
+    return rows.map(({ id }) => id);
+  }
+
   async resetPosition(topic: string, proof: LeaseProof, nextOffset: bigint): Promise<boolean> {
     const rows = await this.#database.query(RESET, [topic, proof.partition, proof.fence, nextOffset]);
     return rows.length > 0;
@@ -81,12 +91,12 @@ export class DatabaseLeaseStore implements LeaseStore {
     });
   }
 
-  /** The database's clock against the middle of the round trip. */
+  /** The database's clock against the middle of the round trip, in whole milliseconds as all times that rows keep. */
   async #beat(tx: Queryable, bootId: string, leaseMs: number): Promise<number> {
     const sentMs = this.#clock.wallMs();
     const [row] = await tx.query<{ now_ms: number }>(BEAT, [bootId, leaseMs]);
     const receivedMs = this.#clock.wallMs();
-    return (row as { now_ms: number }).now_ms - (sentMs + receivedMs) / 2;
+    return Math.round((row as { now_ms: number }).now_ms - (sentMs + receivedMs) / 2);
   }
 }
 

@@ -1,45 +1,73 @@
 import type { Operation } from '../operations/operation.ts';
-import { LeaseLostError, type LeaseProof, type NewOperation, type OperationInserts } from '../operations/ports.ts';
-import type { OperationEventType } from '../operations/transitions.ts';
+import {
+  type Inserted,
+  type KeyHolder,
+  LeaseLostError,
+  type LeaseProof,
+  type NewOperation,
+  type OperationInserts,
+} from '../operations/ports.ts';
 import type { Queryable } from './database.ts';
-import { type OperationRow, stripNul, toJsonText, toOperation } from './operation-row.ts';
-import { encodeRecordHeaders } from './record-headers.ts';
+import { cleanOperation, insertColumns, orderRows, snapshotOf } from './insert-columns.ts';
+import { readHolders } from './key-holders.ts';
+import { type OperationRow, toOperation } from './operation-row.ts';
 import { loadStatement } from './statements.ts';
 import { statementFailed } from './store-error.ts';
 
 const INSERT = loadStatement('insert-operations');
-const READ = loadStatement('read-operations');
+const FIND = loadStatement('find-inserted');
+
+/** A key that is released or purged between the insert and the second look lets the row in at the next try. */
+const MAX_ATTEMPTS = 5;
 
 interface InsertAnswer {
+  /** Whether the lease was held; of a promotion only. */
   readonly held: boolean;
-  readonly ids: readonly string[];
+  /** Null where all rows were inserted. */
+  readonly ids: readonly string[] | null;
+  /** Of those inserted the ordered ones that somebody else publishes. */
+  readonly held_ids: readonly string[];
 }
 
-interface FirstEvent {
-  readonly operationId: string;
-  readonly number: number;
-  readonly type: OperationEventType;
-  readonly data: string | null;
+interface FoundRow extends OperationRow {
+  readonly claimed_by: string | null;
+  readonly published_offset: bigint | null;
+}
+
+export interface InsertStoreOptions {
+  readonly replyTopic: string;
+  /** Whether each event is owed to the topic of lifecycle events. */
+  readonly owesEvents: boolean;
 }
 
 /**
- * Accepts and promotions: one statement a batch, so one round trip and one commit. A row that is there already is a
- * repeat of an insert whose outcome was not known, and counts as inserted; that is read in a second statement, because
- * the first does not see what another transaction committed meanwhile.
+ * Accepts and promotions: one statement a batch, so one round trip and one commit. What was not inserted is read in a second
+ * statement, because the first does not see what another transaction committed meanwhile. A row that is there already under
+ * its id is a repeat of an insert whose outcome was not known, and counts as inserted; one whose key another operation has
+ * is answered with that one.
  */
 export class OperationInsertStore implements OperationInserts {
   readonly #database: Queryable;
-  readonly #replyTopic: string;
+  readonly #options: InsertStoreOptions;
 
-  constructor(database: Queryable, replyTopic: string) {
+  constructor(database: Queryable, options: InsertStoreOptions) {
     this.#database = database;
-    this.#replyTopic = replyTopic;
+    this.#options = options;
   }
 
-  async insert(operations: readonly NewOperation[]): Promise<readonly Operation[]> {
-    if (operations.length === 0) return [];
-    const { ids } = await this.#insert(operations, null);
-    return this.#answer(operations, ids);
+  async insert(operations: readonly NewOperation[]): Promise<readonly Inserted[]> {
+    const clean = operations.map(cleanOperation);
+    const outcomes = new Map<string, Inserted>();
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+      const left = clean.filter(({ id }) => !outcomes.has(id));
+      if (left.length === 0) break;
+      await this.#insertAndLook(left, outcomes);
+    }
+    return operations.map(({ id }) => {
+      const outcome = outcomes.get(id);
+      if (!outcome) throw statementFailed(new Error(`operation ${id} was neither inserted nor found, nor was its key`));
+      return outcome;
+    });
   }
 
   /**
@@ -48,114 +76,67 @@ export class OperationInsertStore implements OperationInserts {
    */
   async promote(operations: readonly NewOperation[], lease: LeaseProof): Promise<readonly Operation[]> {
     if (operations.length === 0) return [];
-    const { held, ids } = await this.#insert(operations, lease);
-    if (held) return this.#answer(operations, ids);
-    const found = await this.#read(operations.map((operation) => operation.id));
-    const all = operations.map((operation) => found.get(operation.id));
-    if (all.some((operation) => operation === undefined)) throw new LeaseLostError(lease.partition);
-    return all as Operation[];
-  }
-
-  async #insert(operations: readonly NewOperation[], lease: LeaseProof | null): Promise<InsertAnswer> {
-    const rows = leaveOutRepeated(operations);
-    const params = [...operationColumns(rows), ...eventColumns(rows.flatMap(firstEventsOf))];
-    const [answer] = await this.#database.query<InsertAnswer>(INSERT, [
-      ...params,
-      lease === null ? null : this.#replyTopic,
-      lease === null ? null : lease.partition,
-      lease === null ? null : lease.fence,
-    ]);
-    return answer as InsertAnswer;
-  }
-
-  async #answer(operations: readonly NewOperation[], insertedIds: readonly string[]): Promise<readonly Operation[]> {
-    const inserted = new Set(insertedIds);
-    const others = operations.filter((operation) => !inserted.has(operation.id)).map((operation) => operation.id);
-    const found = await this.#read(others);
-    return operations.map((operation) => {
-      if (inserted.has(operation.id)) return snapshotOf(operation);
-      const known = found.get(operation.id);
-      if (!known) throw statementFailed(new Error(`operation ${operation.id} was neither inserted nor found`));
-      return known;
+    const clean = operations.map(cleanOperation);
+    const { held, ids } = await this.#insert(clean, lease);
+    const inserted = ids && new Set(ids);
+    const found = await this.#find(clean.filter(({ id }) => inserted !== null && !inserted.has(id)));
+    return clean.map((operation) => {
+      if (inserted === null || inserted.has(operation.id)) return snapshotOf(operation);
+      const row = found.get(operation.id);
+      if (row) return toOperation(row);
+      if (!held) throw new LeaseLostError(lease.partition);
+      throw statementFailed(new Error(`operation ${operation.id} was neither inserted nor found`));
     });
   }
 
-  async #read(ids: readonly string[]): Promise<ReadonlyMap<string, Operation>> {
-    if (ids.length === 0) return new Map();
-    const rows = await this.#database.query<OperationRow>(READ, [ids]);
-    return new Map(rows.map((row) => [row.id, toOperation(row)]));
+  async #insertAndLook(operations: readonly NewOperation[], outcomes: Map<string, Inserted>): Promise<void> {
+    const { ids, held_ids } = await this.#insert(operations, null);
+    const [inserted, held] = [ids && new Set(ids), new Set(held_ids)];
+    const others: NewOperation[] = [];
+    for (const operation of operations) {
+      const { id } = operation;
+      if (inserted !== null && !inserted.has(id)) others.push(operation);
+      else outcomes.set(id, { kind: 'inserted', operation: snapshotOf(operation), held: held.has(id) });
+    }
+    if (others.length > 0) await this.#look(others, outcomes);
+  }
+
+  /** By id before key: an operation of ours that has lost its key meanwhile is still ours. */
+  async #look(operations: readonly NewOperation[], outcomes: Map<string, Inserted>): Promise<void> {
+    const found = await this.#find(operations);
+    for (const operation of operations) {
+      const row = found.get(operation.id);
+      if (!row) continue;
+      outcomes.set(row.id, { kind: 'inserted', operation: toOperation(row), held: isWithOthers(row, operation) });
+    }
+    const keyed = operations.filter(({ id, idempotency }) => !found.has(id) && idempotency !== null);
+    const holders = await readHolders(this.#database, keyed.map(scopeOf));
+    keyed.forEach(({ id }, index) => {
+      const holder = holders[index] as KeyHolder | null;
+      if (holder !== null) outcomes.set(id, { kind: 'key_taken', holder });
+    });
+  }
+
+  async #insert(operations: readonly NewOperation[], lease: LeaseProof | null): Promise<InsertAnswer> {
+    const rows = orderRows(operations);
+    const proof = lease === null ? [null, null, null] : [this.#options.replyTopic, lease.partition, lease.fence];
+    const params = [...insertColumns(rows), rows.length, this.#options.owesEvents, ...proof];
+    const [answer] = await this.#database.query<InsertAnswer>(INSERT, params);
+    return answer as InsertAnswer;
+  }
+
+  async #find(operations: readonly NewOperation[]): Promise<ReadonlyMap<string, FoundRow>> {
+    if (operations.length === 0) return new Map();
+    const rows = await this.#database.query<FoundRow>(FIND, [operations.map(({ id }) => id)]);
+    return new Map(rows.map((row) => [row.id, row]));
   }
 }
 
-function leaveOutRepeated(operations: readonly NewOperation[]): readonly NewOperation[] {
-  return [...new Map(operations.map((operation) => [operation.id, operation])).values()];
+/** Nothing is left to publish for who inserted it: it is held, taken over, on the log or done. */
+function isWithOthers(row: FoundRow, { claimedBy }: NewOperation): boolean {
+  return row.claimed_by !== claimedBy || row.published_offset !== null || row.retained_until_ms !== null;
 }
 
-/** `accepted` is always the first event; what the channel knows already follows, all at the time of acceptance. */
-function firstEventsOf(operation: NewOperation): FirstEvent[] {
-  const events: Pick<FirstEvent, 'type' | 'data'>[] = [{ type: 'accepted', data: null }];
-  if (operation.state === 'dispatched' || operation.published !== null) {
-    const published = operation.published && { ...operation.published, offset: String(operation.published.offset) };
-    events.push({ type: 'dispatched', data: published && toJsonText({ published }) });
-  }
-  if (operation.state === 'running') {
-    const { progress } = operation;
-    events.push(
-      progress === null ? { type: 'acknowledged', data: null } : { type: 'progressed', data: toJsonText({ progress }) },
-    );
-  }
-  return events.map((event, index) => ({ operationId: operation.id, number: index + 1, ...event }));
-}
-
-/** What the row says, without reading it back. */
-function snapshotOf(operation: NewOperation): Operation {
-  return {
-    id: operation.id,
-    command: operation.command,
-    principal: stripNul(operation.principal),
-    state: operation.state,
-    version: firstEventsOf(operation).length,
-    attempt: 1,
-    createdAtMs: operation.createdAtMs,
-    updatedAtMs: operation.createdAtMs,
-    deadlineMs: operation.deadlineMs,
-    retainedUntilMs: null,
-    progress: operation.progress && { ...operation.progress, message: stripNul(operation.progress.message) },
-    result: null,
-    error: null,
-  };
-}
-
-/** Parameters $1 to $18 of the statement. */
-function operationColumns(operations: readonly NewOperation[]): unknown[][] {
-  return [
-    operations.map((operation) => operation.id),
-    operations.map((operation) => operation.command),
-    operations.map((operation) => stripNul(operation.principal)),
-    operations.map((operation) => operation.state),
-    operations.map((operation) => firstEventsOf(operation).length),
-    operations.map((operation) => operation.createdAtMs),
-    operations.map((operation) => operation.deadlineMs),
-    operations.map((operation) => operation.waitUntilMs),
-    operations.map((operation) => operation.progress?.percent ?? null),
-    operations.map((operation) => stripNul(operation.progress?.message ?? null)),
-    operations.map((operation) => operation.record.topic),
-    operations.map((operation) => operation.record.key),
-    operations.map((operation) => encodeRecordHeaders(operation.record.headers)),
-    operations.map((operation) => operation.record.value),
-    operations.map((operation) => operation.claimedBy),
-    operations.map((operation) => operation.maybeSent),
-    operations.map((operation) => operation.published?.partition ?? null),
-    operations.map((operation) => operation.published?.offset ?? null),
-  ];
-}
-
-/** Parameters $19 to $22. */
-function eventColumns(events: readonly FirstEvent[]): unknown[][] {
-  return [
-    events.map((event) => event.operationId),
-    events.map((event) => event.number),
-    events.map((event) => event.type),
-    events.map((event) => event.data),
-  ];
+function scopeOf({ principal, command, idempotency }: NewOperation) {
+  return { principal, command, key: idempotency?.key ?? '' };
 }

@@ -1,13 +1,16 @@
 import type { Operation } from '../operations/operation.ts';
-import type { OperationQuery, OperationReads } from '../operations/ports.ts';
+import type { KeyHolder, KeyScope, OperationQuery, OperationReads, RecordedEvent } from '../operations/ports.ts';
 import type { Queryable } from './database.ts';
+import { type EventRow, toRecordedEvent } from './event-data.ts';
+import { readHolders } from './key-holders.ts';
 import { type OperationRow, stripNul, toOperation } from './operation-row.ts';
 import { loadStatement } from './statements.ts';
 
 const READ = loadStatement('read-operations');
 const LIST = loadStatement('list-operations');
+const EVENTS = loadStatement('read-events');
 
-/** Snapshots for status, waiters and lists. Throws `StoreError`. */
+/** Snapshots and histories for status, waiters, keys and lists. Throws `StoreError`. */
 export class OperationReadStore implements OperationReads {
   readonly #database: Queryable;
 
@@ -19,6 +22,15 @@ export class OperationReadStore implements OperationReads {
     if (ids.length === 0) return [];
     const rows = await this.#database.query<OperationRow>(READ, [ids]);
     return rows.map(toOperation);
+  }
+
+  readByKeys(keys: readonly KeyScope[]): Promise<readonly (KeyHolder | null)[]> {
+    return readHolders(this.#database, keys);
+  }
+
+  async readEvents(operationId: string, afterNumber: number, limit: number): Promise<readonly RecordedEvent[]> {
+    const rows = await this.#database.query<EventRow>(EVENTS, [operationId, afterNumber, limit]);
+    return rows.map(toRecordedEvent);
   }
 
   async list(query: OperationQuery): Promise<readonly Operation[]> {

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { PGlite, type Transaction } from '@electric-sql/pglite';
-import type { Database, Queryable } from './database.ts';
+import type { Database, Transaction as DatabaseTransaction, Statement } from './database.ts';
 import { lockFolder } from './folder-lock.ts';
 import { notReached, statementFailed } from './store-error.ts';
 
@@ -65,15 +65,8 @@ export class PgliteDatabase implements Database {
   }
 
   /** One session has nobody to meet in a deadlock, so nothing is repeated here. */
-  transaction<Result>(run: (tx: Queryable) => Promise<Result>): Promise<Result> {
-    return this.#takeTurn(() =>
-      this.#engine.transaction((tx) =>
-        run({
-          query: <Row>(sql: string, params: readonly unknown[]) => querySession<Row>(tx, sql, params),
-          execute: (script) => executeSession(tx, script),
-        }),
-      ),
-    );
+  transaction<Result>(run: (tx: DatabaseTransaction) => Promise<Result>): Promise<Result> {
+    return this.#takeTurn(() => this.#engine.transaction((tx) => run(new EngineTransaction(tx))));
   }
 
   health(): string | null {
@@ -97,6 +90,27 @@ export class PgliteDatabase implements Database {
     } finally {
       this.#pending -= 1;
     }
+  }
+}
+
+class EngineTransaction implements DatabaseTransaction {
+  readonly #session: Transaction;
+
+  constructor(session: Transaction) {
+    this.#session = session;
+  }
+
+  query<Row>(sql: string, params: readonly unknown[]): Promise<Row[]> {
+    return querySession<Row>(this.#session, sql, params);
+  }
+
+  execute(script: string): Promise<void> {
+    return executeSession(this.#session, script);
+  }
+
+  /** The engine commits when the transaction's function returns. */
+  async finish(statements: readonly Statement[]): Promise<void> {
+    for (const { sql, params } of statements) await this.query(sql, params);
   }
 }
 

@@ -2,7 +2,8 @@ import pg from 'pg';
 import { StoreError } from '../operations/ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
-import type { Database, Queryable } from './database.ts';
+import type { Database, Statement, Transaction } from './database.ts';
+import { encodeParameters } from './postgres-parameters.ts';
 import { retryTransient } from './retry.ts';
 import { notReached, reasonOf, statementFailed } from './store-error.ts';
 
@@ -67,6 +68,7 @@ export class PostgresDatabase implements Database {
       maxLifetimeSeconds: MAX_LIFETIME_SECONDS,
       keepAlive: true,
       application_name: 'sluice',
+      pipeline: true,
       types,
     });
     // The pool listens to idle clients only: one cut off between two statements of a transaction would end the process.
@@ -87,15 +89,15 @@ export class PostgresDatabase implements Database {
   }
 
   async transaction<Result>(
-    run: (tx: Queryable) => Promise<Result>,
+    run: (tx: Transaction) => Promise<Result>,
     options: { readonly queryTimeoutMs?: number } = {},
   ): Promise<Result> {
     const queryTimeoutMs = options.queryTimeoutMs ?? this.#options.queryTimeoutMs;
     return retryTransient(this.#clock, () =>
       this.#withSession(queryTimeoutMs, async (session) => {
-        await session.begin();
+        session.begin();
         const result = await run(session);
-        await session.execute('COMMIT');
+        if (session.inTransaction) await session.finish([]);
         return result;
       }),
     );
@@ -151,10 +153,12 @@ export class PostgresDatabase implements Database {
 }
 
 /** One connection for as long as one statement or transaction needs it. */
-class Session implements Queryable {
+class Session implements Transaction {
   readonly #client: pg.PoolClient;
   readonly #clock: Clock;
   readonly #queryTimeoutMs: number;
+  /** The answer to BEGIN, which the first statements do not wait for. */
+  #begun: Promise<unknown> = Promise.resolve();
   /** Set where the connection may not be used again. */
   broken = false;
   inTransaction = false;
@@ -166,21 +170,39 @@ class Session implements Queryable {
   }
 
   async query<Row>(sql: string, params: readonly unknown[]): Promise<Row[]> {
-    const result = await this.#send({ text: sql, values: params as unknown[] });
-    return result.rows as Row[];
+    const [, result] = await joinAll([this.#begun, this.#send({ text: sql, values: encodeParameters(params) })]);
+    return (result as pg.QueryResult).rows as Row[];
   }
 
   async execute(script: string): Promise<void> {
-    await this.#send({ text: script });
+    await joinAll([this.#begun, this.#send({ text: script })]);
   }
 
   /** By name, for a database may be configured with another default. */
-  async begin(): Promise<void> {
+  begin(): void {
     this.inTransaction = true;
-    await this.execute('BEGIN ISOLATION LEVEL READ COMMITTED');
+    this.#begun = this.#send({ text: 'BEGIN ISOLATION LEVEL READ COMMITTED' });
+    // It is waited for with the first statement; where none comes, with COMMIT.
+    this.#begun.catch(() => undefined);
+  }
+
+  /** A statement that fails makes the COMMIT behind it a ROLLBACK. */
+  async finish(statements: readonly Statement[]): Promise<void> {
+    const sent = statements.map(({ sql, params }) => this.#send({ text: sql, values: encodeParameters(params) }));
+    const committed = this.#send({ text: 'COMMIT' });
+    this.inTransaction = false;
+    await joinAll([this.#begun, ...sent, committed]);
+  }
+
+  /** Statements of one turn leave in one write: each write is a system call, and wakes the server. */
+  #cork(): void {
+    const { stream } = this.#client.connection;
+    stream.cork();
+    process.nextTick(() => stream.uncork());
   }
 
   async #send(config: pg.QueryConfig): Promise<pg.QueryResult> {
+    this.#cork();
     let cancelTimer: () => void = () => undefined;
     const silence = new Promise<never>((_, reject) => {
       const fail = () => reject(new Error(`no answer from the database within ${this.#queryTimeoutMs} ms`));
@@ -189,12 +211,21 @@ class Session implements Queryable {
     try {
       return await Promise.race([this.#client.query(config), silence]);
     } catch (error) {
-      this.broken = !isConnectionUsable(error);
+      this.broken ||= !isConnectionUsable(error);
       throw statementFailed(error);
     } finally {
       cancelTimer();
     }
   }
+}
+
+/** All answers, or the first failure in the order of asking, once none is outstanding: the connection is then at rest. */
+async function joinAll(answers: readonly Promise<unknown>[]): Promise<unknown[]> {
+  const outcomes = await Promise.allSettled(answers);
+  return outcomes.map((outcome) => {
+    if (outcome.status === 'rejected') throw outcome.reason;
+    return outcome.value;
+  });
 }
 
 /**

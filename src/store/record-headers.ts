@@ -10,19 +10,29 @@ const KIND_BYTES = 2;
 const FIXED_BYTES = 9;
 
 export function encodeRecordHeaders(headers: RecordHeaders): Uint8Array {
-  return Buffer.concat(headers.map(([name, value]) => encodeHeader(name, value)));
+  let sizeBytes = 0;
+  for (const [name, value] of headers) sizeBytes += FIXED_BYTES + Buffer.byteLength(name) + Buffer.byteLength(value);
+  const buffer = Buffer.allocUnsafe(sizeBytes);
+  let offset = 0;
+  for (const [name, value] of headers) {
+    offset = buffer.writeUInt8(typeof value === 'string' ? KIND_TEXT : KIND_BYTES, offset);
+    offset = writeBlock(buffer, name, offset);
+    offset = writeBlock(buffer, value, offset);
+  }
+  return buffer;
 }
 
-function encodeHeader(name: string, value: string | Uint8Array): Buffer {
-  const valueBytes = typeof value === 'string' ? Buffer.from(value) : value;
-  const nameBytes = Buffer.byteLength(name);
-  const buffer = Buffer.allocUnsafe(FIXED_BYTES + nameBytes + valueBytes.byteLength);
-  buffer.writeUInt8(typeof value === 'string' ? KIND_TEXT : KIND_BYTES, 0);
-  buffer.writeUInt32BE(nameBytes, 1);
-  buffer.write(name, 5);
-  buffer.writeUInt32BE(valueBytes.byteLength, 5 + nameBytes);
-  buffer.set(valueBytes, FIXED_BYTES + nameBytes);
-  return buffer;
+/** Returns where the block ends. */
+function writeBlock(buffer: Buffer, value: string | Uint8Array, offset: number): number {
+  const start = offset + 4;
+  if (typeof value === 'string') {
+    const sizeBytes = buffer.write(value, start);
+    buffer.writeUInt32BE(sizeBytes, offset);
+    return start + sizeBytes;
+  }
+  buffer.set(value, start);
+  buffer.writeUInt32BE(value.byteLength, offset);
+  return start + value.byteLength;
 }
 
 /** Throws where the bytes are not what `encodeRecordHeaders` made. */

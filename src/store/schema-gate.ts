@@ -1,6 +1,6 @@
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
-import type { Database, Queryable } from './database.ts';
+import type { Database, Transaction } from './database.ts';
 import { isDefinite, notReached, reasonOf } from './store-error.ts';
 
 const FIRST_DELAY_MS = 250;
@@ -95,7 +95,7 @@ class GuardedDatabase implements Database {
   }
 
   async transaction<Result>(
-    run: (tx: Queryable) => Promise<Result>,
+    run: (tx: Transaction) => Promise<Result>,
     options?: { readonly queryTimeoutMs?: number },
   ): Promise<Result> {
     this.#assertOpen();

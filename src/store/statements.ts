@@ -6,11 +6,20 @@ export interface Migration {
   readonly script: string;
 }
 
-const OPERATION_COLUMNS = readText('sql/operation-columns.sql');
-
-/** The statement of the file `sql/<name>.sql`. Read once, at start; also from the compiled package, which has the same folders. */
+/**
+ * The statement of the file `sql/<name>.sql`, with the parts that it names (`-- @part` is `sql/part.sql`). Read once, at
+ * start; also from the compiled package, which has the same folders.
+ */
 export function loadStatement(name: string): string {
-  return readText(`sql/${name}.sql`).replace('-- @operation-columns', OPERATION_COLUMNS);
+  const whole = readText(`sql/${name}.sql`).replaceAll(/-- @([a-z-]+)/g, (_, part: string) =>
+    readText(`sql/${part}.sql`),
+  );
+  return squeeze(whole);
+}
+
+/** Without comments and indentation: a statement is sent, and parsed by the server, each time it runs. */
+function squeeze(sql: string): string {
+  return sql.replaceAll(/--.*$/gm, '').replaceAll(/\s+/g, ' ').trim();
 }
 
 export function loadMigrations(): readonly Migration[] {

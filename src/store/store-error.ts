@@ -17,11 +17,20 @@ export function isUniqueViolation(error: unknown): boolean {
   return sqlStateOf(error) === '23505';
 }
 
+/** The database answers, and is none that a gateway may work on. */
+export class RefusedDatabaseError extends StoreError {
+  constructor(message: string) {
+    super(message, { certainlyNotWritten: true });
+  }
+}
+
 /**
  * Whether waiting cannot help: the server answered, and refused who or what we are (authorisation, no such database,
- * missing privilege, a statement that it does not take). A server that starts, stops or is full is none of these.
+ * missing privilege, a statement that it does not take), or we refuse it. A server that starts, stops or is full is none of
+ * these.
  */
 export function isDefinite(error: unknown): boolean {
+  if (error instanceof RefusedDatabaseError) return true;
   const state = sqlStateOf(error);
   return state !== null && /^(28|3D|42)/.test(state);
 }

@@ -1,24 +1,33 @@
+import type { ChoresLease, DueOperations, OwedRecords, Retention, Unreconciled } from '../chores/ports.ts';
+import type { ChangeHints } from '../delivery/ports.ts';
+import type { Outbox } from '../operations/outbox.ts';
 import type { Fold, OperationChanges, OperationInserts, OperationReads } from '../operations/ports.ts';
 import type { LeaseStore } from '../replies/ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
+import { NO_HINTS, PostgresChangeHints } from './change-hints.ts';
+import { ChangeNotices } from './change-notices.ts';
+import { createStoreOn } from './create-store.ts';
 import type { Database } from './database.ts';
-import { DatabaseLeaseStore } from './lease-store.ts';
+import { refuseAsyncCommit } from './durable-commits.ts';
 import { migrate } from './migrate.ts';
-import { OperationChangeStore } from './operation-changes.ts';
-import { OperationInsertStore } from './operation-inserts.ts';
-import { OperationReadStore } from './operation-reads.ts';
 import { PgliteDatabase } from './pglite.ts';
 import { type DatabaseHealth, PostgresDatabase } from './postgres.ts';
 import { SchemaGate } from './schema-gate.ts';
-import { loadMigrations } from './statements.ts';
+import { loadMigrations, loadStatement } from './statements.ts';
+
+const FORGET_EARLIER_BOOTS = loadStatement('forget-earlier-boots');
 
 export interface StoreConfig {
   /** `postgres://…`; null: PGlite in `dataDir`. */
   readonly databaseUrl: string | null;
+  /** Server for LISTEN, where `databaseUrl` is a pooler's; null: `databaseUrl`. */
+  readonly listenUrl: string | null;
+  /** Take a server that answers before a commit is on disk. */
+  readonly allowAsyncCommit: boolean;
   /** Folder of the embedded database, or `:memory:`. */
   readonly dataDir: string;
-  /** Connections to the server at the most, and one more for leases. Embedded: always one in all. */
+  /** Connections to the server at the most, and one more for leases and one for LISTEN. Embedded: always one in all. */
   readonly poolSize: number;
   readonly connectTimeoutMs: number;
   readonly queryTimeoutMs: number;
@@ -26,6 +35,10 @@ export interface StoreConfig {
   readonly maxWaitingQueries: number;
   /** Topic of the reply partitions that leases are about. */
   readonly replyTopic: string;
+  /** Of this instance: who notifies, and whose notifications are its own. */
+  readonly bootId: string;
+  /** Whether each event is owed to the topic of lifecycle events. */
+  readonly lifecycleEvents: boolean;
   /** See `PgliteOptions.imageFile`; null or left out: not used. */
   readonly pgliteImageFile?: string | null;
 }
@@ -37,14 +50,27 @@ export interface StoreDeps {
 }
 
 /** Operations, their events, leases and instances in PostgreSQL. Every method may throw `StoreError`. */
-export interface Store extends OperationInserts, OperationChanges, OperationReads, LeaseStore {
+export interface Store
+  extends OperationInserts,
+    OperationChanges,
+    OperationReads,
+    Outbox,
+    LeaseStore,
+    ChoresLease,
+    DueOperations,
+    OwedRecords,
+    Retention,
+    Unreconciled {
+  readonly hints: ChangeHints;
   /** Null while the database answers, else why not; never contains a password. */
   degraded(): string | null;
+  /** Ends the hints too. */
   close(): Promise<void>;
 }
 
 /** Leases have a connection of their own: an instance must not lose them because its readers wait in a queue. */
 const LEASE_POOL_SIZE = 1;
+const PROOF = { proofEveryMs: 10_000, proofWithinMs: 5_000 };
 
 /**
  * Opens the store and applies migrations. A PostgreSQL server that is away is waited for in the background, and the store
@@ -52,10 +78,11 @@ const LEASE_POOL_SIZE = 1;
  */
 export async function createStore(config: StoreConfig, deps: StoreDeps): Promise<Store> {
   const { operations, leases } = await openLanes(config, deps);
-  const migrations = loadMigrations();
-  const gate = new SchemaGate(() => migrate(operations, migrations), deps);
+  const gate = new SchemaGate(() => prepare(operations, config), deps);
   const lanes = { operations: gate.guard(operations), leases: gate.guard(leases) };
-  const store = createStoreOn(lanes, config.replyTopic, deps);
+  const notices = config.databaseUrl === null ? null : new ChangeNotices(config.bootId);
+  const hints = createHints(config, lanes.operations, notices, deps);
+  const store = createStoreOn(lanes, { ...config, notices, hints }, deps);
   const close = async () => {
     await gate.close();
     await store.close();
@@ -67,6 +94,26 @@ export async function createStore(config: StoreConfig, deps: StoreDeps): Promise
     throw error;
   }
   return { ...store, close };
+}
+
+/** Resolves with the names of the migrations that were applied. */
+async function prepare(database: Database, config: StoreConfig): Promise<readonly string[]> {
+  if (config.databaseUrl !== null && !config.allowAsyncCommit) await refuseAsyncCommit(database);
+  const applied = await migrate(database, loadMigrations());
+  if (config.databaseUrl === null) await database.query(FORGET_EARLIER_BOOTS, [config.replyTopic, config.bootId]);
+  return applied;
+}
+
+function createHints(
+  config: StoreConfig,
+  database: Database,
+  notices: ChangeNotices | null,
+  { clock, logger }: StoreDeps,
+): ChangeHints {
+  const { databaseUrl, listenUrl, bootId, connectTimeoutMs } = config;
+  if (databaseUrl === null || notices === null) return NO_HINTS;
+  const options = { url: listenUrl ?? databaseUrl, bootId, connectTimeoutMs, ...PROOF };
+  return new PostgresChangeHints(options, { database, notices, clock, logger });
 }
 
 /** One server, or one embedded database, in as many lanes; both are the same where it has one session. */
@@ -91,29 +138,4 @@ export async function openDatabase(
 ): Promise<Database> {
   if (config.databaseUrl !== null) return new PostgresDatabase({ ...config, url: config.databaseUrl }, deps);
   return PgliteDatabase.open({ ...config, imageFile: config.pgliteImageFile ?? null });
-}
-
-/** The store on databases whose migrations are applied. */
-export function createStoreOn(lanes: DatabaseLanes, replyTopic: string, deps: StoreDeps): Store {
-  const inserts = new OperationInsertStore(lanes.operations, replyTopic);
-  const changes = new OperationChangeStore(lanes.operations, replyTopic, deps);
-  const reads = new OperationReadStore(lanes.operations);
-  const leases = new DatabaseLeaseStore(lanes.leases, deps.clock);
-  return {
-    insert: (operations) => inserts.insert(operations),
-    promote: (operations, lease) => inserts.promote(operations, lease),
-    commit: (batch, move) => changes.commit(batch, move),
-    read: (ids) => reads.read(ids),
-    list: (query) => reads.list(query),
-    ensure: (topic, starts) => leases.ensure(topic, starts),
-    heartbeat: (beat) => leases.heartbeat(beat),
-    take: (claim) => leases.take(claim),
-    release: (topic, bootId, partitions) => leases.release(topic, bootId, partitions),
-    resetPosition: (topic, proof, nextOffset) => leases.resetPosition(topic, proof, nextOffset),
-    retire: (topic, bootId) => leases.retire(topic, bootId),
-    degraded: () => lanes.operations.health() ?? lanes.leases.health(),
-    close: async () => {
-      await Promise.all([lanes.operations.close(), lanes.leases.close()]);
-    },
-  };
 }

@@ -8,7 +8,7 @@ import type { PublishError } from '../../src/operations/ports.ts';
 import type { ReplyBatch } from '../../src/replies/ports.ts';
 import { IdSource } from '../../src/runtime/ids.ts';
 import { type KafkaBroker, startKafkaBroker } from '../support/kafka-broker.ts';
-import { makeKafkaConfig, makePlainKafka, makeTools, watchTopic } from '../support/kafka-channel.ts';
+import { makeKafkaConfig, makePlainKafka, makeTools, prepareChannel, watchTopic } from '../support/kafka-channel.ts';
 import { describeWithKafka } from '../support/real-parts.ts';
 
 const encoder = new TextEncoder();
@@ -37,7 +37,7 @@ describeWithKafka('the Kafka channel', (brokers) => {
   beforeAll(async () => {
     await admin.connect();
     channel = await createKafkaChannel(config, makeTools());
-    await channel.ensureTopics([commandTopic]);
+    await prepareChannel(channel, [commandTopic]);
   });
   afterAll(async () => {
     await channel.stop();
@@ -173,7 +173,7 @@ describeWithKafka('the Kafka channel over a broker that dies', () => {
     broker = await startKafkaBroker();
     config = makeKafkaConfig(broker.brokers, { connectTimeoutMs: 1000, requestTimeoutMs: 3000 });
     channel = await createKafkaChannel(config, makeTools());
-    await channel.ensureTopics([`${config.namespace}commands`]);
+    await prepareChannel(channel, [`${config.namespace}commands`]);
     await channel.replies.start((batch) => void batches.push(batch));
     channel.replies.adopt(0, 0n);
   });

@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest';
 import { type Fold, LeaseLostError } from '../../src/operations/ports.ts';
-import { createStoreOn } from '../../src/store/store.ts';
 import { newOperationId } from '../support/operations.ts';
 import { describeStores } from '../support/store.ts';
 import {
@@ -8,7 +7,7 @@ import {
   anEvent,
   aReplyEvent,
   aSuccess,
-  REPLY_TOPIC,
+  openStoreOn,
   RETENTION_MS,
   testStoreDeps,
 } from '../support/store-parts.ts';
@@ -174,7 +173,7 @@ describeStores('changing operations', (get) => {
     const fold: Fold = () => {
       throw new Error('cannot fold');
     };
-    const broken = createStoreOn({ operations: database, leases: database }, REPLY_TOPIC, { ...testStoreDeps, fold });
+    const broken = openStoreOn(database, {}, { ...testStoreDeps, fold });
     const move = { ...lease, expectedOffset: 100n, nextOffset: 105n };
     await expect(broken.commit([{ operationId: id, events: [aSuccess(1n)] }], move)).rejects.toThrow('cannot fold');
     expect(await positionOf(store, lease.partition)).toBe(100n);

@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest';
-import { LeaseLostError } from '../../src/operations/ports.ts';
+import { LeaseLostError, type LeaseProof } from '../../src/operations/ports.ts';
 import { OperationInsertStore } from '../../src/store/operation-inserts.ts';
 import { decodeRecordHeaders } from '../../src/store/record-headers.ts';
 import { describeStores, setDatabaseClock } from '../support/store.ts';
 import { aNewOperation, aSuccess, REPLY_TOPIC } from '../support/store-parts.ts';
-import { insertOne, leaseHome, readOne, settle, typesOf } from '../support/store-rows.ts';
+import { insertAll, insertOne, leaseHome, readOne, settle, typesOf } from '../support/store-rows.ts';
 
 describeStores('inserting operations', (get, kind) => {
   it('answers an insert with what a read gives', async () => {
@@ -14,7 +14,7 @@ describeStores('inserting operations', (get, kind) => {
       aNewOperation({ state: 'dispatched', published: { partition: 3, offset: 9_007_199_254_740_993n } }),
       aNewOperation({ state: 'running', progress: { percent: 12.5, message: 'half\u0000way' } }),
     ];
-    const inserted = await store.insert(operations);
+    const inserted = await insertAll(store, operations);
     expect(inserted.map(({ id }) => id)).toEqual(operations.map(({ id }) => id));
     for (const operation of inserted) expect(await readOne(store, operation.id)).toEqual(operation);
   });
@@ -24,7 +24,7 @@ describeStores('inserting operations', (get, kind) => {
     const [known, fresh] = [aNewOperation(), aNewOperation()];
     await store.insert([known]);
     await settle(store, known.id, aSuccess(1n));
-    const again = await store.insert([fresh, known]);
+    const again = await insertAll(store, [fresh, known]);
     expect(again.map(({ id, state }) => [id, state])).toEqual([
       [fresh.id, 'accepted'],
       [known.id, 'succeeded'],
@@ -35,7 +35,7 @@ describeStores('inserting operations', (get, kind) => {
   it('takes an operation that stands twice in one insert for one', async () => {
     const { store, database } = get();
     const operation = aNewOperation();
-    const [one, other] = await store.insert([operation, operation]);
+    const [one, other] = await insertAll(store, [operation, operation]);
     expect(one).toEqual(other);
     expect(await typesOf(database, operation.id)).toEqual(['accepted']);
   });
@@ -77,17 +77,27 @@ describeStores('inserting operations', (get, kind) => {
     expect(await readOne(store, operation.id)).toEqual(promoted);
   });
 
-  it('promotes nothing without the lease: another fence, expired, given back', async () => {
+  it('promotes nothing without the lease: another fence, taken over, given back', async () => {
     const { store, database } = get();
     const operation = aNewOperation();
     const lease = await leaseHome(store);
     await expect(store.promote([operation], { ...lease, fence: lease.fence - 1n })).rejects.toThrow(LeaseLostError);
     await setDatabaseClock(database, 61_000);
+    const claim = { topic: REPLY_TOPIC, partition: lease.partition, home: true, leaseMs: 60_000 };
+    const heir = await store.take({ ...claim, bootId: 'heir' });
     await expect(store.promote([operation], lease)).rejects.toThrow(LeaseLostError);
+    await store.release(REPLY_TOPIC, 'heir', [lease.partition]);
+    await expect(store.promote([operation], heir as LeaseProof)).rejects.toThrow(LeaseLostError);
     await setDatabaseClock(database, 0);
-    await store.release(REPLY_TOPIC, 'boot1', [lease.partition]);
-    await expect(store.promote([operation], lease)).rejects.toThrow(LeaseLostError);
     expect(await readOne(store, operation.id)).toBeUndefined();
+  });
+
+  it('promotes under a lease that has run out and that nobody took', async () => {
+    const { store, database } = get();
+    const [operation, lease] = [aNewOperation(), await leaseHome(store)];
+    await setDatabaseClock(database, 61_000);
+    expect((await store.promote([operation], lease)).map(({ id }) => id)).toEqual([operation.id]);
+    await setDatabaseClock(database, 0);
   });
 
   it('takes a repeated promotion whose row is there for done, lease or no lease', async () => {
@@ -106,7 +116,7 @@ describeStores('inserting operations', (get, kind) => {
       const claim = { topic: REPLY_TOPIC, partition: lease.partition, bootId: 'heir', home: false, leaseMs: 60_000 };
       let taken: Promise<unknown> = Promise.resolve();
       await database.transaction(async (tx) => {
-        await new OperationInsertStore(tx, REPLY_TOPIC).promote([operation], lease);
+        await new OperationInsertStore(tx, { replyTopic: REPLY_TOPIC, owesEvents: false }).promote([operation], lease);
         const move = { ...lease, expectedOffset: 100n, nextOffset: 101n };
         await store.commit([{ operationId: settled, events: [aSuccess(1n)] }], move);
         await setDatabaseClock(database, 61_000);

@@ -51,6 +51,9 @@ async function openRelay(port: number, target: URL): Promise<{ close(): Promise<
 const certain = (certainlyNotWritten: boolean) => expect.objectContaining({ name: 'StoreError', certainlyNotWritten });
 
 // Each opens the engine several times: half a second, or ten on a machine that has much else to do.
+const FIRST = '00000000000000a1';
+const SECOND = '00000000000000b2';
+
 describe('the embedded store in a folder', { timeout: 60_000 }, () => {
   it('is refused to a second process, and survives a kill of the first', () =>
     withFolder(async (dataDir) => {
@@ -94,6 +97,42 @@ describe('the embedded store in a folder', { timeout: 60_000 }, () => {
         await store.insert([aNewOperation({ principal })]);
         await store.close();
       }
+    }));
+
+  it('forgets what earlier processes leased, and takes over what they had', () =>
+    withFolder(async (dataDir) => {
+      const at = (bootId: string) => ({ ...TEST_STORE_CONFIG, dataDir, bootId, replyTopic: `replies.${bootId}` });
+      const operation = aNewOperation({ claimedBy: FIRST });
+      const first = await createStore(at(FIRST), testStoreDeps);
+      await first.ensure(`replies.${FIRST}`, new Map([[0, 7n]]));
+      await first.heartbeat({ topic: `replies.${FIRST}`, bootId: FIRST, leaseMs: 600_000, progress: [] });
+      // A position in Kafka, which another start of this folder may have made: it is kept.
+      await first.ensure('sluice.replies', new Map([[0, 9n]]));
+      await first.insert([operation]);
+      await first.hold(FIRST, 600_000);
+      await first.close();
+      const second = await createStore(at(SECOND), testStoreDeps);
+      expect(await second.listLeases(`replies.${FIRST}`)).toEqual([]);
+      expect(await second.listLeases('sluice.replies')).toMatchObject([{ nextOffset: 9n }]);
+      const beat = { topic: `replies.${SECOND}`, bootId: SECOND, leaseMs: 600_000, progress: [] };
+      expect((await second.heartbeat(beat)).liveInstances).toEqual([SECOND]);
+      expect(await second.hold(SECOND, 600_000)).toBe(true);
+      const claimed = await second.claimAbandoned(SECOND, { maxItems: 10, maxBytes: 1_000, ofTheDead: true });
+      expect(claimed).toMatchObject([{ operationId: operation.id, maybeSent: true }]);
+      await second.close();
+    }));
+
+  it('gives its leases to the next process though the topic is the same, from where they stood', () =>
+    withFolder(async (dataDir) => {
+      const claim = { topic: TEST_STORE_CONFIG.replyTopic, partition: 0, home: true, leaseMs: 600_000 };
+      const at = (bootId: string) => ({ ...TEST_STORE_CONFIG, dataDir, bootId });
+      const first = await createStore(at('first'), testStoreDeps);
+      await first.ensure(claim.topic, new Map([[0, 7n]]));
+      await first.take({ ...claim, bootId: 'first' });
+      await first.close();
+      const second = await createStore(at('second'), testStoreDeps);
+      expect(await second.take({ ...claim, bootId: 'second' })).toMatchObject({ owner: 'second', nextOffset: 7n });
+      await second.close();
     }));
 
   it('lets a bounded number of statements wait', async () => {
@@ -162,6 +201,16 @@ describeWithPostgres('a PostgreSQL server', () => {
       expect(await migrate(database, loadMigrations())).toEqual([]);
     }));
 
+  it('that answers before a commit is on disk is refused, unless that is accepted', () =>
+    withDatabase({}, async (database, url) => {
+      const name = new URL(url).pathname.slice(1);
+      await database.execute(`ALTER DATABASE "${name}" SET synchronous_commit = off`);
+      await expect(createStore(configOf(url), testStoreDeps)).rejects.toThrow(/synchronous_commit = off/);
+      const store = await createStore(configOf(url, { allowAsyncCommit: true }), testStoreDeps);
+      expect(store.degraded()).toBeNull();
+      await store.close();
+    }));
+
   it('that comes up late is prepared then, and the store serves', async () => {
     const url = new URL(await createTestDatabase());
     const [port] = await findFreePorts(1);
@@ -205,7 +254,7 @@ describeWithPostgres('a PostgreSQL server', () => {
   });
 
   it('that does not answer in time loses the connection, and what it did is not known', () =>
-    withDatabase({ poolSize: 1, queryTimeoutMs: 100 }, async (database, url) => {
+    withDatabase({ poolSize: 1, queryTimeoutMs: 1_000 }, async (database, url) => {
       const [before] = await database.query<{ pid: number }>('SELECT pg_backend_pid() AS pid', []);
       const error = await database.query('SELECT pg_sleep(60)', []).catch((reason) => reason);
       expect(error).toBeInstanceOf(StoreError);
@@ -237,6 +286,18 @@ describeWithPostgres('a PostgreSQL server', () => {
       await expect(failed).rejects.toThrow('changed my mind');
       await expect(database.transaction((tx) => tx.query('SELECT 1 / 0', []))).rejects.toEqual(certain(false));
       expect(await database.query('SELECT * FROM public.kept', [])).toEqual([]);
+    }));
+
+  it('writes nothing of what is sent with the commit where one of it fails', () =>
+    withDatabase({ poolSize: 1 }, async (database) => {
+      await database.execute('CREATE TABLE public.kept (a int PRIMARY KEY)');
+      const write = (...numbers: number[]) =>
+        database.transaction((tx) =>
+          tx.finish(numbers.map((number) => ({ sql: 'INSERT INTO public.kept VALUES ($1::int)', params: [number] }))),
+        );
+      await expect(write(1, 2, 2, 3)).rejects.toThrow(/duplicate key/);
+      await write(4, 5);
+      expect(await database.query('SELECT a FROM public.kept ORDER BY a', [])).toEqual([{ a: 4 }, { a: 5 }]);
     }));
 
   it('runs a transaction again that lost a deadlock', () =>

@@ -225,7 +225,8 @@ const badHeader = fc
     ['sluice-hops', 'many', 400],
     ['sluice-hops', '-1', 400],
     ['sluice-hops', '1e3', 400],
-    ['idempotency-key', '"k"', 400],
+    ['idempotency-key', '"k', 400],
+    ['idempotency-key', '""', 400],
     ['callback-url', 'https://caller.example/back', 400],
   )
   .map(([name, value, status]) =>

@@ -15,12 +15,16 @@ export interface PlainRecord {
 export interface ChannelHarness {
   readonly channel: Channel;
   readonly replyTopic: string;
+  /** One of Sluice's own; `ensureTopics` has made it. */
+  readonly deadLetterTopic: string;
   /** With three partitions; `ensureTopics` was called for it. */
   readonly commandTopic: string;
   /** All that stands on the topic now or comes later, as a plain consumer sees it. */
   watch(topic: string): Promise<readonly PlainRecord[]>;
   /** Appends replies as a worker does; resolves when they are there. */
   reply(partition: number, records: readonly { headers: HeaderList; value: Uint8Array | null }[]): Promise<void>;
+  /** Stores a position for a group of workers that reads the topic. */
+  commit(group: string, topic: string, partition: number, offset: bigint): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -2,7 +2,7 @@ import { makeConfig } from '../../src/config.ts';
 import { parseCorrelation } from '../../src/operations/correlation.ts';
 import type { Invocation } from '../../src/operations/invocation.ts';
 import { ANONYMOUS } from '../../src/operations/operation.ts';
-import type { CommandPublisher, CommandRecord, PublishReceipt } from '../../src/operations/ports.ts';
+import type { CommandPublisher, CommandRecord, OwnRecord, PublishReceipt } from '../../src/operations/ports.ts';
 import type { Reply, ReplyKind } from '../../src/operations/reply.ts';
 import type { ReplyBatch, ReplySource } from '../../src/replies/ports.ts';
 import { silentLogger } from '../../src/runtime/log.ts';
@@ -21,6 +21,7 @@ interface Sent {
 export class HandDrivenChannel implements CommandPublisher, ReplySource {
   readonly topic: string;
   readonly sent: Sent[] = [];
+  readonly own: OwnRecord[] = [];
   #onBatch: (batch: ReplyBatch) => Promise<void> | void = () => undefined;
   #offset = 0n;
 
@@ -34,6 +35,12 @@ export class HandDrivenChannel implements CommandPublisher, ReplySource {
     const ack = Promise.withResolvers<PublishReceipt>();
     this.sent.push({ record, ack });
     return ack.promise;
+  }
+
+  /** Records for topics of our own are taken at once. */
+  async send(record: OwnRecord): Promise<PublishReceipt> {
+    this.own.push(record);
+    return { partition: record.partition ?? 0, offset: BigInt(this.own.length) };
   }
 
   /** Delivers a reply to the last command, as a worker's would come. */
@@ -57,6 +64,10 @@ export class HandDrivenChannel implements CommandPublisher, ReplySource {
   start = async (onBatch: (batch: ReplyBatch) => Promise<void> | void) => {
     this.#onBatch = onBatch;
   };
+  readonly canReread = false;
+  reread(): never {
+    throw new Error('not read again');
+  }
   adopt(): void {}
   abandon(): void {}
   trouble(): string | null {
@@ -82,10 +93,14 @@ export async function startCore(store: Store, topic = 'replies'): Promise<TestCo
   const core = wireCore(makeConfig(), {
     bootId: `boot${cores}`,
     longestTimeoutMs: 60_000,
+    contract: { commands: new Map() },
+    topics: { replyTopic: topic, deadLetterTopic: 'dead', controlTopic: 'control', eventsTopic: null },
     store,
     channel: {
       publisher: channel,
       replies: channel,
+      sender: { send: (record) => channel.send(record) },
+      workers: { committed: async () => new Map() },
       ensureTopics: async () => undefined,
       degraded: () => null,
       stop: channel.stop,
@@ -108,6 +123,8 @@ export async function startCore(store: Store, topic = 'replies'): Promise<TestCo
       await core.dispatcher.stop();
       await core.changes.stop();
       await core.settler.stop();
+      await core.forwarder.stop();
+      await core.cancellations.stop();
       await core.leases.stop();
     },
   };
@@ -127,6 +144,10 @@ export function anInvocation(parts: Partial<Invocation> = {}): Invocation {
         record: 'AUTO',
         style: 'REPLY',
         replyPartition: 'both',
+        maxAttempts: 1,
+        redeliverAfterMs: null,
+        workerGroup: null,
+        ordered: false,
       },
     },
     principal: ANONYMOUS,
@@ -138,6 +159,7 @@ export function anInvocation(parts: Partial<Invocation> = {}): Invocation {
     traceparent: null,
     tracestate: null,
     extraHeaders: [],
+    idempotency: null,
     signal: new AbortController().signal,
     ...parts,
   };

@@ -7,6 +7,7 @@ import {
   kafkaTransport,
   silentLogger as silentWorker,
   type Worker,
+  type WorkerOptions,
   type WorkerTransport,
 } from '@sluice/worker';
 import { describe } from 'vitest';
@@ -44,8 +45,18 @@ export interface TestGatewayOptions {
   /** Folders; by default `CALLS_CONTRACT`. */
   readonly contract?: readonly string[];
   readonly config?: Parameters<typeof makeConfig>[0];
+  /** By method of `calls.v1.Calls`; they win over the contract. */
+  readonly policies?: Readonly<Record<string, object>>;
+  /** False: ready is enough, and what it shares with others may be down. Default true. */
+  readonly whole?: boolean;
   readonly parts?: Partial<GatewayParts>;
 }
+
+/** Leases and chores that a test can wait for. */
+export const QUICK = {
+  leases: { heartbeatMs: 300, leaseMs: 3_000 },
+  chores: { intervalMs: 100, leaseMs: 2_000 },
+} as const;
 
 const START_TIMEOUT_MS = 30_000;
 const STOP_WORKER_MS = 1_000;
@@ -75,7 +86,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   const transport = openTransport(gateway, config);
   const started = new TestGateway(place, config, gateway, transport);
   try {
-    await started.waitUntilReady();
+    await started.waitUntilReady(options.whole);
     if (options.handlers) await started.startWorker(options.handlers);
   } catch (error) {
     await started.close();
@@ -91,6 +102,7 @@ export class TestGateway {
   /** The bus as a worker sees it: also for replies that no SDK would send. */
   readonly transport: WorkerTransport;
   readonly rest: RestCaller;
+  readonly management: RestCaller;
   readonly grpc: GrpcCaller;
   readonly #client: Client;
   readonly #workers: Worker[] = [];
@@ -101,6 +113,7 @@ export class TestGateway {
     this.gateway = gateway;
     this.transport = transport;
     this.rest = new RestCaller(`http://127.0.0.1:${gateway.ports.http}`);
+    this.management = new RestCaller(this.managementUrl);
     this.#client = new Client(`127.0.0.1:${gateway.ports.grpc}`, credentials.createInsecure());
     this.grpc = new GrpcCaller(this.#client, config.contract.sources);
   }
@@ -114,16 +127,26 @@ export class TestGateway {
     return `${this.place.namespace}.calls.v1.Calls.${method}`;
   }
 
-  async waitUntilReady(): Promise<void> {
+  async waitUntilReady(whole = true): Promise<void> {
     await waitUntil({ what: 'gateway ready', timeoutMs: START_TIMEOUT_MS, intervalMs: 10 }, () => {
       const { ready, degraded } = this.gateway.readiness();
-      return ready && degraded.length === 0;
+      return ready && (!whole || degraded.length === 0);
     });
   }
 
-  async startWorker(handlers: Handlers): Promise<Worker> {
+  /** The sum over the samples of one metric whose labels hold this text; 0 where there is none. */
+  async readMetric(name: string, labels = ''): Promise<number> {
+    const text = await (await fetch(`${this.managementUrl}/metrics`)).text();
+    const samples = text.split('\n').filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
+    return samples
+      .filter((line) => line.includes(labels))
+      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
+  }
+
+  async startWorker(handlers: Handlers, options: Partial<WorkerOptions> = {}): Promise<Worker> {
     const { transport, place } = this;
-    const worker = createWorker({ transport, group: 'calls', namespace: place.namespace, logger: silentWorker });
+    const common = { transport, group: 'calls', namespace: place.namespace, logger: silentWorker };
+    const worker = createWorker({ ...common, ...options });
     for (const [name, handler] of Object.entries(handlers)) {
       worker.handle(name.includes('/') ? name : `calls.v1.Calls/${name}`, handler);
     }
@@ -159,7 +182,9 @@ function configOf(place: Place, options: TestGatewayOptions): Config {
     drain: { timeoutMs: 0 },
     log: { level: 'silent' },
   });
-  return overrideConfig(config, options.config ?? {});
+  const named = Object.entries(options.policies ?? {}).map(([name, policy]) => [`calls.v1.Calls/${name}`, policy]);
+  const policed = overrideConfig(config, { contract: { policies: { methods: Object.fromEntries(named) } } });
+  return overrideConfig(policed, options.config ?? {});
 }
 
 function openTransport(gateway: Gateway, config: Config): WorkerTransport {

@@ -47,6 +47,7 @@ import "buf/validate/validate.proto";
 import "google/longrunning/operations.proto";
 import "google/protobuf/descriptor.proto";
 import "mill/v1/grain.proto";
+import "sluice/v1/options.proto";
 extend google.protobuf.FieldOptions { string unit = 50042; }
 message GrindRequest {
   string id = 1;
@@ -56,6 +57,9 @@ message GrindRequest {
 }
 service Mill {
   rpc Grind(GrindRequest) returns (Grain);
+  rpc Sell(GrindRequest) returns (Grain) {
+    option (sluice.v1.command) = { idempotency_key: REQUIRED };
+  }
   rpc GrindLong(GrindRequest) returns (google.longrunning.Operation) {
     option (google.longrunning.operation_info) = { response_type: "Grain" metadata_type: "sluice.v1.OperationMetadata" };
   }
@@ -112,7 +116,15 @@ export async function openGate(parts: GateParts = {}): Promise<GrpcGate> {
     {
       contract,
       handle: parts.handle ?? (async (call) => answerWith(call.command, { id: 'g1', weight: 7 })),
-      operations: { get: unasked, wait: unasked, list: unasked, ...parts.operations },
+      operations: {
+        get: unasked,
+        wait: unasked,
+        list: unasked,
+        cancel: unasked,
+        redrive: unasked,
+        readEvents: unasked,
+        ...parts.operations,
+      },
       clock: parts.clock ?? systemClock,
       logger: parts.logger ?? silentLogger,
       metrics,

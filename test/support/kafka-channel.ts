@@ -1,10 +1,12 @@
-import { type IHeaders, Kafka, logLevel } from 'kafkajs';
+import { type IHeaders, Kafka, logLevel, type Message, type ProducerRecord, type RecordMetadata } from 'kafkajs';
+import type { Channel } from '../../src/channel/channel.ts';
 import { createKafkaChannel, type KafkaChannelConfig } from '../../src/channel/kafka.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { silentLogger } from '../../src/runtime/log.ts';
 import { createMetrics } from '../../src/runtime/metrics.ts';
 import { type ChannelHarness, groupHeaders, type HeaderList, type PlainRecord } from './channel-harness.ts';
 import { uniqueName } from './real-parts.ts';
+import { waitUntil } from './wait.ts';
 
 export function makeKafkaConfig(
   brokers: readonly string[],
@@ -21,6 +23,9 @@ export function makeKafkaConfig(
     bootId: 'boot',
     namespace,
     replyTopic: `${namespace}replies`,
+    deadLetterTopic: `${namespace}dead-letters`,
+    controlTopic: `${namespace}control`,
+    eventsTopic: `${namespace}events`,
     createTopics: true,
     replyPartitions: 4,
     commandTopicPartitions: 3,
@@ -33,6 +38,12 @@ export function makeKafkaConfig(
     sessionTimeoutMs: 6000,
     ...change,
   };
+}
+
+/** `ensureTopics` goes on in the background where the brokers are slow; this waits for the end. */
+export async function prepareChannel(channel: Channel, commandTopics: readonly string[]): Promise<void> {
+  await channel.ensureTopics(commandTopics);
+  await waitUntil({ what: 'topics of the channel', timeoutMs: 30_000 }, async () => channel.degraded() === null);
 }
 
 export function makeTools() {
@@ -48,7 +59,7 @@ export async function openKafkaHarness(brokers: readonly string[]): Promise<Chan
   const config = makeKafkaConfig(brokers);
   const channel = await createKafkaChannel(config, makeTools());
   const commandTopic = `${config.namespace}commands`;
-  await channel.ensureTopics([commandTopic]);
+  await prepareChannel(channel, [commandTopic]);
   const plain = makePlainKafka(brokers);
   const producer = plain.producer({ createPartitioner: () => (args) => args.message.partition ?? 0 });
   await producer.connect();
@@ -56,6 +67,7 @@ export async function openKafkaHarness(brokers: readonly string[]): Promise<Chan
   return {
     channel,
     replyTopic: config.replyTopic,
+    deadLetterTopic: config.deadLetterTopic,
     commandTopic,
     async watch(topic) {
       const { seen, close } = await watchTopic(plain, topic);
@@ -69,6 +81,12 @@ export async function openKafkaHarness(brokers: readonly string[]): Promise<Chan
         headers: toHeaders(headers),
       }));
       await producer.send({ topic: config.replyTopic, messages });
+    },
+    async commit(groupId, topic, partition, offset) {
+      const admin = plain.admin();
+      await admin.connect();
+      await admin.setOffsets({ groupId, topic, partitions: [{ partition, offset: String(offset) }] });
+      await admin.disconnect();
     },
     async close() {
       await channel.stop();
@@ -113,4 +131,39 @@ function listHeaders(headers: IHeaders | undefined): [string, Uint8Array][] {
   return Object.entries(headers ?? {}).flatMap(([name, value]) =>
     [value].flat().map((each): [string, Uint8Array] => [name, typeof each === 'string' ? Buffer.from(each) : each!]),
   );
+}
+
+/** A `send()` of kafkajs's producer that the test answers. */
+export class Sent {
+  readonly topic: string;
+  readonly messages: Message[];
+  readonly #settle: { resolve: (metadata: RecordMetadata[]) => void; reject: (error: unknown) => void };
+  constructor(
+    request: ProducerRecord,
+    settle: { resolve: (metadata: RecordMetadata[]) => void; reject: (error: unknown) => void },
+  ) {
+    this.topic = request.topic;
+    this.messages = request.messages;
+    this.#settle = settle;
+  }
+  get values(): string[] {
+    return this.messages.map((message) => String(message.value));
+  }
+  /** What kafkajs does when the connection stands. */
+  encode(): void {
+    void this.messages.map((message) => message.timestamp);
+  }
+  answer(metadata: Partial<RecordMetadata>[]): void {
+    this.encode();
+    this.#settle.resolve(metadata as RecordMetadata[]);
+  }
+  acknowledge(baseOffset: number): void {
+    this.answer([
+      { topicName: this.topic, partition: this.messages[0]!.partition!, errorCode: 0, baseOffset: String(baseOffset) },
+    ]);
+  }
+  fail(error: Error, options: { encoded: boolean }): void {
+    if (options.encoded) this.encode();
+    this.#settle.reject(error);
+  }
 }

@@ -10,6 +10,9 @@ export async function openMemoryHarness(): Promise<ChannelHarness> {
   const channel = createMemoryChannel({
     broker,
     replyTopic: 'replies',
+    deadLetterTopic: 'dead-letters',
+    controlTopic: 'control',
+    eventsTopic: 'events',
     replyPartitions: 4,
     commandPartitions: 3,
     maxResultBytes: 100_000,
@@ -19,6 +22,7 @@ export async function openMemoryHarness(): Promise<ChannelHarness> {
   return {
     channel,
     replyTopic: 'replies',
+    deadLetterTopic: 'dead-letters',
     commandTopic: 'commands',
     async watch(topic) {
       const seen: PlainRecord[] = [];
@@ -42,6 +46,11 @@ export async function openMemoryHarness(): Promise<ChannelHarness> {
     },
     async reply(partition, records) {
       for (const record of records) broker.append('replies', partition, { key: null, ...record });
+    },
+    async commit(group, topic, partition, offset) {
+      const subscription = broker.subscribe({ group, topics: [topic], onRecords: () => undefined });
+      await subscription.commit([{ topic, partition, offset }]);
+      await subscription.close();
     },
     async close() {
       await channel.stop();

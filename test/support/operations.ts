@@ -42,6 +42,8 @@ export function aReply(operationId: string, kind: ReplyKind, parts: Partial<Repl
     progress: kind === 'progress' ? { percent: 10, message: null } : null,
     sequence: null,
     timestampMs: 0,
+    raw: { key: null, value: null, headers: [] },
+    isRehomed: false,
     ...parts,
   };
 }

@@ -2,10 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { createFold } from '../../src/operations/fold.ts';
-import type { NewOperation, OperationEvent } from '../../src/operations/ports.ts';
+import type { NewOperation, OperationEvent, OperationTerms } from '../../src/operations/ports.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { silentLogger } from '../../src/runtime/log.ts';
-import type { StoreConfig } from '../../src/store/store.ts';
+import { NO_HINTS } from '../../src/store/change-hints.ts';
+import { createStoreOn, type StoreParts } from '../../src/store/create-store.ts';
+import type { Database } from '../../src/store/database.ts';
+import type { Store, StoreConfig, StoreDeps } from '../../src/store/store.ts';
 import { newOperationId } from './operations.ts';
 
 export const REPLY_TOPIC = 'sluice.replies';
@@ -22,12 +25,16 @@ export const PGLITE_IMAGE_FILE = fileURLToPath(
 /** Embedded, in memory; tests change what they need. */
 export const TEST_STORE_CONFIG: StoreConfig = {
   databaseUrl: null,
+  listenUrl: null,
+  allowAsyncCommit: false,
   dataDir: ':memory:',
   poolSize: 6,
   connectTimeoutMs: 5_000,
   queryTimeoutMs: 15_000,
   maxWaitingQueries: 1_000,
   replyTopic: REPLY_TOPIC,
+  bootId: 'boot1',
+  lifecycleEvents: false,
   pgliteImageFile: PGLITE_IMAGE_FILE,
 };
 
@@ -35,6 +42,24 @@ export const testStoreDeps = {
   fold: createFold({ retentionMs: RETENTION_MS, checkResult: () => null }),
   clock: systemClock,
   logger: silentLogger,
+};
+
+/** A store on a database that is open and migrated. */
+export function openStoreOn(
+  database: Database,
+  parts: Partial<StoreParts> = {},
+  deps: StoreDeps = testStoreDeps,
+): Store {
+  const whole = { replyTopic: REPLY_TOPIC, lifecycleEvents: false, notices: null, hints: NO_HINTS, ...parts };
+  return createStoreOn({ operations: database, leases: database }, whole, deps);
+}
+
+export const TEST_TERMS: OperationTerms = {
+  maxAttempts: 1,
+  redeliverAfterMs: null,
+  workerGroup: null,
+  ordered: false,
+  endsAtAck: false,
 };
 
 export function aNewOperation(parts: Partial<NewOperation> = {}): NewOperation {
@@ -52,6 +77,9 @@ export function aNewOperation(parts: Partial<NewOperation> = {}): NewOperation {
     published: null,
     claimedBy: 'boot1',
     maybeSent: false,
+    replyPartition: 0,
+    idempotency: null,
+    terms: TEST_TERMS,
     ...parts,
   };
 }
@@ -65,6 +93,9 @@ export function anEvent(type: OperationEvent['type'], parts: Partial<OperationEv
     result: null,
     error: null,
     published: null,
+    by: null,
+    afterAttempt: null,
+    deadlineMs: null,
     ...parts,
   };
 }

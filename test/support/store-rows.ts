@@ -1,8 +1,9 @@
 // What conformance tests of the store do and look at again and again.
+import type { Operation, OperationError } from '../../src/operations/operation.ts';
 import type { NewOperation, OperationEvent } from '../../src/operations/ports.ts';
 import type { Database } from '../../src/store/database.ts';
 import type { Store } from '../../src/store/store.ts';
-import { aNewOperation, REPLY_TOPIC } from './store-parts.ts';
+import { aNewOperation, anEvent, REPLY_TOPIC } from './store-parts.ts';
 
 export interface EventRow {
   number: number;
@@ -25,10 +26,19 @@ export async function readOne(store: Store, id: string) {
   return operation;
 }
 
+/** Of operations that all are inserted. */
+export async function insertAll(store: Store, operations: readonly NewOperation[]): Promise<Operation[]> {
+  const outcomes = await store.insert(operations);
+  return outcomes.map((outcome) => {
+    if (outcome.kind !== 'inserted') throw new Error(`the key is taken by ${outcome.holder.operation.id}`);
+    return outcome.operation;
+  });
+}
+
 /** Resolves with its id. */
 export async function insertOne(store: Store, parts: Partial<NewOperation> = {}): Promise<string> {
   const operation = aNewOperation(parts);
-  await store.insert([operation]);
+  await insertAll(store, [operation]);
   return operation.id;
 }
 
@@ -51,3 +61,32 @@ export async function positionOf(store: Store, partition: number) {
   const { leases } = await store.heartbeat({ topic: REPLY_TOPIC, bootId: 'onlooker', leaseMs: 1_000, progress: [] });
   return leases.find((lease) => lease.partition === partition)?.nextOffset;
 }
+
+/** From now on that instance lives, for a minute of the database's time. */
+export async function keepAlive(store: Store, bootId: string): Promise<void> {
+  await store.heartbeat({ topic: 'another', bootId, leaseMs: 60_000, progress: [] });
+}
+
+/** What the row says besides its snapshot. */
+export interface OutboxFacts {
+  claimed_by: string | null;
+  maybe_sent: boolean;
+  published_offset: bigint | null;
+}
+
+export async function readFacts(database: Database, id: string): Promise<OutboxFacts> {
+  const sql = 'SELECT claimed_by, maybe_sent, published_offset FROM sluice.operation WHERE id = $1::uuid';
+  const [row] = await database.query<OutboxFacts>(sql, [id]);
+  return row!;
+}
+
+export const dispatchedAt = (offset: bigint, parts: Partial<OperationEvent> = {}) =>
+  anEvent('dispatched', { published: { partition: 0, offset }, ...parts });
+
+export const anError = (delivery: OperationError['delivery']): OperationError => ({
+  code: 'OPERATION_EXPIRED',
+  grpcCode: 'DEADLINE_EXCEEDED',
+  message: 'too late',
+  details: null,
+  delivery,
+});

@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import type { Database } from '../../src/store/database.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { loadMigrations } from '../../src/store/statements.ts';
-import { createStoreOn, openDatabase, type Store } from '../../src/store/store.ts';
+import { openDatabase, type Store } from '../../src/store/store.ts';
 import { createTestDatabase, describeWithPostgres } from './real-parts.ts';
-import { REPLY_TOPIC, TEST_STORE_CONFIG, testStoreDeps } from './store-parts.ts';
+import { openStoreOn, TEST_STORE_CONFIG, testStoreDeps } from './store-parts.ts';
 
 export interface StoreUnderTest {
   readonly store: Store;
@@ -31,7 +31,7 @@ function openForSuite(findUrl: () => Promise<string | null>): () => StoreUnderTe
   beforeAll(async () => {
     const database = await openDatabase({ ...TEST_STORE_CONFIG, databaseUrl: await findUrl() }, testStoreDeps);
     await migrate(database, loadMigrations());
-    opened = { database, store: createStoreOn({ operations: database, leases: database }, REPLY_TOPIC, testStoreDeps) };
+    opened = { database, store: openStoreOn(database) };
   });
   afterAll(() => opened?.store.close());
   return () => {
@@ -43,4 +43,12 @@ function openForSuite(findUrl: () => Promise<string | null>): () => StoreUnderTe
 /** Moves the database's clock against the real one, for every connection. */
 export async function setDatabaseClock(database: Database, offsetMs: number): Promise<void> {
   await database.query('UPDATE sluice.clock_offset SET offset_ms = $1::float8', [offsetMs]);
+}
+
+/** For tests that look at everything that is due. */
+export async function emptyStore(database: Database): Promise<void> {
+  await setDatabaseClock(database, 0);
+  await database.execute(
+    'TRUNCATE sluice.operation, sluice.operation_event, sluice.lease, sluice.instance; ALTER SEQUENCE sluice.operation_order RESTART',
+  );
 }

@@ -24,6 +24,8 @@ export interface SupervisedProcess {
   pid: number;
   /** True until the server has ended. */
   isAlive(): boolean;
+  /** Of the server, as a shell tells it (128 and the number of a signal); null while it runs. */
+  exitCode(): number | null;
   signal(name: NodeJS.Signals): void;
   /** Ends the server at once (or with the signal named) and resolves when it is gone. */
   end(name?: NodeJS.Signals): Promise<void>;
@@ -75,7 +77,7 @@ function superviseShell(shell: ChildProcess, pid: number, ended: Promise<unknown
     await ended;
     shell.stdin?.destroy();
   };
-  return { pid, isAlive, signal, end, readLogTail: () => readTail(logFile) };
+  return { pid, isAlive, exitCode: () => shell.exitCode, signal, end, readLogTail: () => readTail(logFile) };
 }
 
 async function readPid(shell: ChildProcess): Promise<number> {

@@ -161,6 +161,9 @@ describe('a partition in memory', () => {
     const channel = createMemoryChannel({
       broker,
       replyTopic: 'r',
+      deadLetterTopic: 'd',
+      controlTopic: 'c',
+      eventsTopic: null,
       replyPartitions: 1,
       commandPartitions: 1,
       maxResultBytes: 1,

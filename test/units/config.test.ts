@@ -117,7 +117,6 @@ describe('a wrong config', () => {
 
   it.each([
     ['webhooks: {}', 'FILE:1: webhooks: reserved for a later version'],
-    ['kafka: {topics: {events: x}}', 'FILE:1: kafka.topics.events: reserved for a later version'],
     ['http: 8080', 'FILE:1: http: found 8080, expected a map with any of host, port'],
     ['- http', 'FILE:1: found ["http"], expected a map with any of contract'],
     ['http: {port: 1}\nhttp: {port: 2}', 'FILE:2: Map keys must be unique'],

@@ -36,6 +36,11 @@ describe('a third-party contract with nothing but google.api.http is served unch
       replyPartition: 'both',
       successStatus: 200,
       style: 'REPLY',
+      maxAttempts: 1,
+      redeliverAfterMs: null,
+      workerGroup: null,
+      ordered: false,
+      idempotencyKey: 'OPTIONAL',
     });
   });
 

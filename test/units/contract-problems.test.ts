@@ -39,11 +39,17 @@ describe('options of a method', () => {
     ['reply_headers: "Content-Length"', 'reply_headers', 'may not be listed'],
     ['constant_headers: { key: "kafka_replyTopic" value: "x" }', 'constant_headers', 'meaning of its own'],
     ['constant_headers: { key: "id" value: "x" }', 'constant_headers', 'meaning of its own'],
-    ['worker_group: "g"', 'worker_group', 'reserved'],
-    ['idempotent: true', 'idempotent', 'reserved'],
-    ['ordered: false', 'ordered', 'reserved'],
-    ['redeliver_after: "1s"', 'redeliver_after', 'reserved'],
-    ['max_attempts: 2', 'max_attempts', 'reserved'],
+    ['worker_group: "a b"', 'worker_group', 'expected the name of a consumer group'],
+    ['redeliver_after: "1s"', 'redeliver_after', 'without `idempotent: true`'],
+    ['max_attempts: 2', 'max_attempts', 'without `idempotent: true`'],
+    ['idempotent: false max_attempts: 2', 'max_attempts', 'without `idempotent: true`'],
+    ['idempotent: true max_attempts: 0', 'max_attempts', 'from 1 to 100'],
+    ['idempotent: true max_attempts: 101', 'max_attempts', 'from 1 to 100'],
+    ['idempotent: true redeliver_after: "60s"', 'redeliver_after', 'less than the timeout of 1m'],
+    ['ordered: true', 'ordered', 'without a `key`'],
+    ['ordered: true key: "a" record: AUTO', 'record', 'on an ordered command'],
+    ['ordered: true key: "a" idempotent: true max_attempts: 2', 'max_attempts', 'on an ordered command'],
+    ['idempotency_key: IDEMPOTENCY_KEY_UNSPECIFIED', 'idempotency_key', 'expected OPTIONAL or REQUIRED'],
     ['backlog: 2', 'backlog', 'reserved'],
     ['limits: {}', 'limits', 'reserved'],
     ['breaker: {}', 'breaker', 'reserved'],
@@ -56,13 +62,20 @@ describe('options of a method', () => {
     expect(problems[0]?.message).toContain(message);
   });
 
-  test('recording before dispatch is refused where requests stream', async () => {
-    const problems = await problemsOf(
-      loadProto(
-        `service S { rpc A(stream M) returns (M) { option (sluice.v1.command) = { record: ALWAYS }; } } message M {}`,
-      ),
-    );
-    expect(problems[0]?.message).toContain('expected AUTO');
+  describe.each(['M', 'stream M'])('where requests stream, to %s,', (output) => {
+    test.each([
+      ['record: ALWAYS', 'record', 'expected AUTO'],
+      ['idempotency_key: REQUIRED', 'idempotency_key', 'expected OPTIONAL'],
+      ['ordered: true key: "a"', 'ordered', 'expected false'],
+    ])('%s is refused', async (option, field, message) => {
+      const problems = await problemsOf(
+        loadProto(`service S {
+          rpc A(stream M) returns (${output}) { option (sluice.v1.command) = { ${option} }; }
+        } message M { string a = 1; }`),
+      );
+      expect(problems).toMatchObject([{ option: `(sluice.v1.command).${field}` }]);
+      expect(problems[0]?.message).toContain(message);
+    });
   });
 
   test('a one-way method cannot return an operation', async () => {

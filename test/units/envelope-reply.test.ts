@@ -50,6 +50,17 @@ describe('a reply record', () => {
     });
   });
 
+  it('is kept as it came, not copied, and says whether it was sent on once', () => {
+    const record = makeRecord({ mine: 'x' });
+    const reply = readReply(record, { maxResultBytes: 1000 });
+    expect(reply.raw.headers).toBe(record.headers);
+    expect(reply.raw.value).toBe(record.value);
+    expect(reply.isRehomed).toBe(false);
+    expect(readable({ 'sluice-rehomed': '1/2' }).isRehomed).toBe(true);
+    const broken = unreadable({ 'sluice-kind': 'perhaps', 'sluice-rehomed': '1/2' });
+    expect([broken.isRehomed, Buffer.from(broken.raw.value!).toString()]).toEqual([true, '{}']);
+  });
+
   it.each(['accepted', 'progress', 'item', 'end', 'result', 'error'])('is of kind %s where it says so', (kind) => {
     expect(readable({ 'sluice-kind': kind }).kind).toBe(kind);
   });

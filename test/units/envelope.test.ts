@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createSealCommand } from '../../src/channel/envelope.ts';
+import { createResealCommand, createSealCommand } from '../../src/channel/envelope.ts';
 import type { CommandFields } from '../../src/operations/ports.ts';
 
 const encoder = new TextEncoder();
@@ -95,5 +95,40 @@ describe('the envelope of a command', () => {
   it('takes the operation id for the key where the command has none', () => {
     expect(new TextDecoder().decode(seal({ ...fields, key: null }).key)).toBe(fields.operationId);
     expect(new TextDecoder().decode(seal(fields).key)).toBe('c1');
+  });
+});
+
+describe('the record of a later attempt', () => {
+  const reseal = createResealCommand({ replyTopic: 'replies' });
+  const deadlineMs = Date.UTC(2026, 10, 21, 13);
+
+  it('differs in attempt and deadline only, each in its place', () => {
+    const first = seal(fields);
+    const second = reseal(first, { attempt: 2, deadlineMs });
+    const differing = second.headers.filter((each, index) => each[1] !== first.headers[index]?.[1]);
+    expect(differing).toEqual([
+      ['ce_expirytime', '2026-11-21T13:00:00.000Z'],
+      ['sluice-attempt', '2'],
+    ]);
+    expect(second.headers.map(([name]) => name)).toEqual(first.headers.map(([name]) => name));
+    expect({ ...second, headers: null }).toEqual({ ...first, headers: null });
+    expect(second).toEqual(seal({ ...fields, attempt: 2, deadlineMs }));
+  });
+
+  it('asks for replies where this boot reads them: the topic of an earlier one may have died with it', () => {
+    const elsewhere = createResealCommand({ replyTopic: 'replies.of-this-boot' });
+    const { headers } = elsewhere(seal(fields), { attempt: 1, deadlineMs });
+    expect(headers).toContainEqual(['kafka_replyTopic', 'replies.of-this-boot']);
+  });
+
+  it('is made of one that came back from the store with bytes for texts', () => {
+    const first = seal(fields);
+    const stored = {
+      ...first,
+      headers: first.headers.map(([name, value]): [string, Uint8Array] => [name, Buffer.from(value as string)]),
+    };
+    const texts = reseal(stored, { attempt: 3, deadlineMs }).headers.map(([name, value]) => `${name}: ${value}`);
+    expect(texts).toContain('sluice-attempt: 3');
+    expect(texts).toContain('ce_id: 01890a5d-ac96-774b-bcce-b302099a8057');
   });
 });

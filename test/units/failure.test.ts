@@ -3,10 +3,13 @@ import { FAILURES, Failure, type FailureCode } from '../../src/runtime/failure.t
 
 /** Refusals that come before any dispatch: only of these may it go without saying that no worker sees the command. */
 const BEFORE_DISPATCH: readonly FailureCode[] = [
+  'ADMIN_ONLY',
   'CALL_LOOP',
   'FEATURE_UNSUPPORTED',
   'HEADERS_TOO_LARGE',
   'HEADER_INVALID',
+  'IDEMPOTENCY_KEY_REQUIRED',
+  'IDEMPOTENCY_KEY_REUSED',
   'LIST_NOT_PERMITTED',
   'MEDIA_TYPE_UNSUPPORTED',
   'METHOD_NOT_ALLOWED',

@@ -110,7 +110,6 @@ test('a caller without a trace gets one, and a request id of ours', async () => 
 test.each([
   ['sluice-hops', 'many', 'HEADER_INVALID'],
   ['sluice-hops', '10000', 'HEADER_INVALID'],
-  ['idempotency-key', 'k', 'FEATURE_UNSUPPORTED'],
   ['callback-url', 'https://example.com', 'FEATURE_UNSUPPORTED'],
 ])('metadata %s = %s is refused as %s', async (name, value, reason) => {
   const gate = await open();
@@ -375,11 +374,28 @@ test('a result over the limit says that the command has run', async () => {
   expect(readDetails(answered).info).toMatchObject({ reason: 'RESULT_TOO_LARGE', metadata: { delivery: 'unknown' } });
 });
 
-test('unknown methods and services are UNIMPLEMENTED', async () => {
-  const gate = await open();
-  for (const path of ['/mill.v1.Mill/Nothing', '/nobody.v1.Nothing/Here']) {
-    expect((await callRaw(gate, path, Buffer.alloc(0))).status.code).toBe(status.UNIMPLEMENTED);
-  }
+test.each(['/mill.v1.Mill/Nothing', '/nobody.v1.Nothing/Here', '/google.longrunning.Operations/Nothing'])(
+  'the unknown method %s is UNIMPLEMENTED, with details and a log line that holds no made-up name',
+  async (path) => {
+    const info = vi.fn();
+    const gate = await open({ logger: { ...silentLogger, info } });
+    const answered = await callRaw(gate, path, Buffer.alloc(0));
+    expect(answered.status.code).toBe(status.UNIMPLEMENTED);
+    expect(readDetails(answered).info).toMatchObject({
+      domain: 'sluice',
+      reason: 'ROUTE_NOT_FOUND',
+      metadata: { delivery: 'not_sent', requestId: 'request-1' },
+    });
+    expect(info.mock.calls.map(([line]) => [line.command, line.outcome])).toEqual([['none', 'ROUTE_NOT_FOUND']]);
+  },
+);
+
+test('a deadline that grpc-js notices first carries details, too', async () => {
+  const gate = await open({ handle: () => new Promise(() => undefined) });
+  // No deadline of the client's own: its clock would be first.
+  const answered = await callRaw(gate, GRIND, Buffer.alloc(0), { metadata: { 'grpc-timeout': '1m' } });
+  expect(answered.status.code).toBe(status.DEADLINE_EXCEEDED);
+  expect(readDetails(answered).info).toMatchObject({ reason: 'WAIT_EXPIRED', metadata: { delivery: 'unknown' } });
 });
 
 test.each(['Pour', 'Fill', 'Run'])('the streaming method %s is refused with its reason', async (method) => {

@@ -16,6 +16,7 @@ import {
 
 const GET = '/google.longrunning.Operations/GetOperation';
 const WAIT = '/google.longrunning.Operations/WaitOperation';
+const CANCEL = '/google.longrunning.Operations/CancelOperation';
 const LIST = '/google.longrunning.Operations/ListOperations';
 const NAME = `operations/${makeOperation().id}`;
 const gates: GrpcGate[] = [];
@@ -173,6 +174,7 @@ test.each([
   ['color = "red"', 'filter'],
   ['state = running OR state = failed', 'filter'],
   ['state = running AND state = failed', 'filter'],
+  ['command = "mill.v1.Mill/Grid"', 'filter'],
 ])('the filter %s is refused', async (filter, field) => {
   const gate = await open({});
   const answered = await callMethod(gate, LIST, { filter });
@@ -180,10 +182,57 @@ test.each([
   expect(readDetails(answered).violations[0]?.field).toBe(field);
 });
 
-test.each(['CancelOperation', 'DeleteOperation'])('%s is not served yet', async (method) => {
+test('CancelOperation cancels and answers nothing (AIP-151)', async () => {
+  const cancelled: string[] = [];
+  const cancel = async (id: string) => {
+    cancelled.push(id);
+    return makeOperation({ state: 'cancelled' });
+  };
+  const gate = await open({ operations: { cancel } });
+  const answered = await callMethod(gate, CANCEL, { name: NAME });
+  expect([answered.status.code, answered.bytes?.length]).toEqual([status.OK, 0]);
+  expect(cancelled).toEqual([makeOperation().id]);
+});
+
+test('CancelOperation of what is not there is NOT_FOUND', async () => {
+  const cancel = async () => {
+    throw new Failure('OPERATION_NOT_FOUND', 'no such operation');
+  };
+  const gate = await open({ operations: { cancel } });
+  const answered = await callMethod(gate, CANCEL, { name: NAME });
+  expect(answered.status.code).toBe(status.NOT_FOUND);
+  expect(readDetails(answered).info?.reason).toBe('OPERATION_NOT_FOUND');
+});
+
+test('DeleteOperation is UNIMPLEMENTED, with details', async () => {
   const gate = await open({});
-  const answered = await callMethod(gate, `/google.longrunning.Operations/${method}`, { name: NAME });
+  const answered = await callMethod(gate, '/google.longrunning.Operations/DeleteOperation', { name: NAME });
   expect(answered.status.code).toBe(status.UNIMPLEMENTED);
+  expect(readDetails(answered).info).toMatchObject({ domain: 'sluice', reason: 'ROUTE_NOT_FOUND' });
+});
+
+test('a cancelled operation is an error CANCELLED over GetOperation and WaitOperation', async () => {
+  const error = {
+    code: 'OPERATION_CANCELLED' as const,
+    grpcCode: 'CANCELLED' as const,
+    message: 'cancelled by its caller',
+    details: null,
+    delivery: 'unknown' as const,
+  };
+  const get = async () => makeOperation({ state: 'cancelled', error });
+  const gate = await open({ operations: { get, wait: get } });
+  for (const method of [GET, WAIT]) {
+    const { value } = await callMethod(gate, method, { name: NAME });
+    expect(value).toMatchObject({ done: true, error: { code: status.CANCELLED, message: 'cancelled by its caller' } });
+  }
+});
+
+test('times have no digits that nobody measured', async () => {
+  const gate = await open({ operations: { get: async () => makeOperation({ createdAtMs: 1_700_000_000_123.456 }) } });
+  const { value } = await callMethod(gate, GET, { name: NAME });
+  expect(operationMetadataType.decode(value.metadata.value)).toMatchObject({
+    createTime: { seconds: 1_700_000_000n, nanos: 123_000_000 },
+  });
 });
 
 test('a method that returns an operation is not waited for and answers with it', async () => {

@@ -21,7 +21,7 @@ describe('how long a topic has been refused', () => {
     const admin: Pick<Admin, 'fetchTopicMetadata'> = {
       fetchTopicMetadata: (async () => answer()) as unknown as Admin['fetchTopicMetadata'],
     };
-    catalog = new TopicCatalog(admin as Admin, clock);
+    catalog = new TopicCatalog({ ask: (question) => question(admin as Admin) }, clock);
   });
   afterEach(() => catalog.close());
 

@@ -1,13 +1,13 @@
 import { createRequire } from 'node:module';
-import type { Message, ProducerRecord, RecordMetadata } from 'kafkajs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type TopicFacts, TopicRefusedError } from '../../src/channel/kafka-catalog.ts';
 import type { KafkaPublishConfig } from '../../src/channel/kafka-config.ts';
 import { KafkaPublisher } from '../../src/channel/kafka-publisher.ts';
 import { partitionOfKey } from '../../src/channel/partition.ts';
-import type { CommandRecord, PublishError } from '../../src/operations/ports.ts';
+import type { CommandRecord, OwnRecord, PublishError } from '../../src/operations/ports.ts';
 import { createMetrics } from '../../src/runtime/metrics.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { Sent } from '../support/kafka-channel.ts';
 
 const load = createRequire(import.meta.url);
 const errors: Record<string, new (...args: unknown[]) => Error> = load('kafkajs/src/errors');
@@ -30,41 +30,6 @@ function makeRecord(value: string, change: { topic?: string; key?: string } = {}
     value: encoder.encode(value),
     headers: [],
   };
-}
-
-/** A `send()` that the test answers. */
-class Sent {
-  readonly topic: string;
-  readonly messages: Message[];
-  readonly #settle: { resolve: (metadata: RecordMetadata[]) => void; reject: (error: unknown) => void };
-  constructor(
-    request: ProducerRecord,
-    settle: { resolve: (metadata: RecordMetadata[]) => void; reject: (error: unknown) => void },
-  ) {
-    this.topic = request.topic;
-    this.messages = request.messages;
-    this.#settle = settle;
-  }
-  get values(): string[] {
-    return this.messages.map((message) => String(message.value));
-  }
-  /** What kafkajs does when the connection stands. */
-  encode(): void {
-    void this.messages.map((message) => message.timestamp);
-  }
-  answer(metadata: Partial<RecordMetadata>[]): void {
-    this.encode();
-    this.#settle.resolve(metadata as RecordMetadata[]);
-  }
-  acknowledge(baseOffset: number): void {
-    this.answer([
-      { topicName: this.topic, partition: this.messages[0]!.partition!, errorCode: 0, baseOffset: String(baseOffset) },
-    ]);
-  }
-  fail(error: Error, options: { encoded: boolean }): void {
-    if (options.encoded) this.encode();
-    this.#settle.reject(error);
-  }
 }
 
 let clock: FakeClock;
@@ -91,8 +56,6 @@ function makePublisher(change: Partial<KafkaPublishConfig> = {}): KafkaPublisher
         maxMessageBytes: () => 5000,
       },
       producer: {
-        connect: async () => undefined,
-        disconnect: async () => undefined,
         send: (request) =>
           new Promise((resolve, reject) => {
             sent.push(new Sent(request, { resolve, reject }));
@@ -399,6 +362,19 @@ describe('a topic that is gone', () => {
     expect(sent).toEqual([]);
   });
 
+  it('is told at once to its calls after a second, so that they do not take the places of others', async () => {
+    refuseLookUp = gone(999);
+    const patient = failureOf(publisher.publish(makeRecord('1', { topic: 'unseen' }), 60_000));
+    await settleAll();
+    refuseLookUp = gone(1000);
+    clock.advance(100);
+    expect(await patient).toMatchObject({ problem: 'unknown_topic', certainlyNotSent: true, definite: false });
+    for (let call = 0; call < 20; call += 1) {
+      const failed = failureOf(publisher.publish(makeRecord('1', { topic: 'unseen' }), 60_000));
+      expect(await failed).toMatchObject({ problem: 'unknown_topic' });
+    }
+  });
+
   it('is not to be mistaken for brokers that cannot be asked', async () => {
     refuseLookUp = refused();
     const failed = failureOf(publisher.publish(makeRecord('1', { topic: 'unseen' }), 60_000));
@@ -410,6 +386,72 @@ describe('a topic that is gone', () => {
     expect(await failureOf(publisher.publish(makeRecord('1', { topic: 'unseen' }), 60_000))).toMatchObject({
       problem: 'unreachable',
     });
+  });
+});
+
+describe("a record of Sluice's own", () => {
+  const own = (parts: Partial<OwnRecord> = {}): OwnRecord => ({
+    topic: 't',
+    partition: null,
+    key: null,
+    value: null,
+    headers: [['h', 'x']],
+    ...parts,
+  });
+
+  it('goes to the partition that is given, through the queue of the commands there', async () => {
+    const command = publisher.publish(makeRecord('1'), 10_000);
+    await sends(1);
+    const more = publisher.publish(makeRecord('2'), 10_000);
+    const sending = publisher.send(own({ partition: 0, key: encoder.encode(KEY.one) }), 10_000);
+    await settleAll();
+    expect(sent).toHaveLength(1);
+    sent[0]!.acknowledge(0);
+    await sends(2);
+    expect(sent[1]!.messages.map(({ key, value }) => [key && String(key), value && String(value)])).toEqual([
+      [KEY.zero, '2'],
+      [KEY.one, null],
+    ]);
+    sent[1]!.acknowledge(1);
+    await expect(sending).resolves.toEqual({ partition: 0, offset: 2n });
+    await Promise.all([command, more]);
+  });
+
+  it('goes by its key where none is given, and without a key to each partition in turn', async () => {
+    const keyed = publisher.send(own({ key: encoder.encode(KEY.one) }), 10_000);
+    await sends(1);
+    expect(sent[0]!.messages[0]!.partition).toBe(1);
+    sent[0]!.acknowledge(0);
+    await keyed;
+    const unkeyed = [1, 2, 3, 4].map(() => publisher.send(own(), 10_000));
+    await sends(3);
+    expect(new Set(sent.slice(1).map(({ messages }) => messages[0]!.partition))).toEqual(new Set([0, 1]));
+    for (const each of sent.slice(1)) each.acknowledge(0);
+    expect((await Promise.all(unkeyed)).map(({ partition }) => partition).sort()).toEqual([0, 0, 1, 1]);
+  });
+
+  it('for a partition that is not there is refused for good, and nothing was sent', async () => {
+    const error = await failureOf(publisher.send(own({ partition: 2 }), 10_000));
+    expect(error).toMatchObject({ problem: 'unknown_topic', certainlyNotSent: true, definite: true });
+    expect(error?.message).toMatch(/no partition 2/);
+    expect(sent).toEqual([]);
+  });
+
+  it('that is too large fails alone and for good', async () => {
+    const first = publisher.publish(makeRecord('1'), 60_000);
+    await sends(1);
+    const large = failureOf(publisher.send(own({ partition: 0, value: encoder.encode('large') }), 60_000));
+    const beside = publisher.publish(makeRecord('2'), 60_000);
+    await settleAll();
+    sent[0]!.acknowledge(0);
+    await sends(2);
+    sent[1]!.fail(tooLarge(), { encoded: true });
+    await sends(3);
+    sent[2]!.fail(tooLarge(), { encoded: true });
+    await sends(4);
+    sent[3]!.acknowledge(1);
+    expect(await large).toMatchObject({ problem: 'too_large', certainlyNotSent: true, definite: true });
+    await Promise.all([first, beside]);
   });
 });
 

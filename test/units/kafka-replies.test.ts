@@ -91,6 +91,7 @@ let connecting: Promise<void> | null;
 let source: KafkaReplySource;
 let batches: ReplyBatch[];
 let hold: Promise<void> | undefined;
+let isReachable: boolean;
 const newest = () => consumers.at(-1)!;
 const settleAll = async () => {
   for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
@@ -104,6 +105,7 @@ beforeEach(async () => {
   connecting = null;
   batches = [];
   hold = undefined;
+  isReachable = true;
   const createClient = () =>
     ({
       kafka: {
@@ -120,7 +122,8 @@ beforeEach(async () => {
     createClient,
     clock,
     logger: silentLogger,
-    admin: { fetchTopicOffsets: async () => [] },
+    admin: { ask: async () => [] as never, forget: () => undefined },
+    isReachable: async () => isReachable,
     catalog: { lookUp: async () => ({ partitionCount: 4, brokerCount: 1, replicas: 1 }) },
   });
   source.adopt(1, 10n);
@@ -272,10 +275,47 @@ describe('a consumer that fails', () => {
     clock.advance(12_000);
     expect(consumers).toHaveLength(1);
     clock.advance(6_000);
-    expect(source.trouble()).toMatch(/no fetch for 18000 ms/);
+    await settleAll();
+    expect([source.trouble(), source.outage()]).toEqual([expect.stringMatching(/no fetch for 18000 ms/), null]);
     clock.advance(250);
     await settleAll();
     expect(consumers).toHaveLength(2);
+  });
+
+  it('is not the one to blame for its silence where the brokers answer nobody', async () => {
+    newest().join();
+    isReachable = false;
+    clock.advance(18_000);
+    await settleAll();
+    expect([source.trouble(), source.outage()]).toEqual([null, expect.stringMatching(/no fetch/)]);
+    clock.advance(250);
+    await settleAll();
+    expect(consumers).toHaveLength(2);
+    // The brokers are back: it has some sessions to join before that is held against it.
+    isReachable = true;
+    const troubles: boolean[] = [];
+    for (let session = 0; session < 3; session += 1) {
+      clock.advance(6_000);
+      await settleAll();
+      troubles.push(source.trouble() !== null);
+    }
+    expect(troubles).toEqual([false, false, true]);
+    newest().join();
+    expect([source.trouble(), source.outage()]).toEqual([null, null]);
+  });
+
+  it('says at a start without an answer that Kafka does not answer, and that it has not joined where it does', async () => {
+    expect([source.trouble(), source.outage()]).toEqual([expect.stringMatching(/has not joined yet/), null]);
+    isReachable = false;
+    clock.advance(6_000);
+    await settleAll();
+    expect([source.trouble(), source.outage()]).toEqual([null, 'Kafka does not answer']);
+    isReachable = true;
+    for (let session = 0; session < 3; session += 1) {
+      clock.advance(6_000);
+      await settleAll();
+    }
+    expect([source.trouble(), source.outage()]).toEqual([expect.stringMatching(/not joined|no fetch/), null]);
   });
 
   it('that was given up while it was connecting joins no more', async () => {
@@ -310,5 +350,85 @@ describe('a consumer that fails', () => {
     await settleAll();
     newest().join();
     expect([source.trouble(), source.outage()]).toEqual([null, null]);
+  });
+});
+
+describe('a second reader', () => {
+  const reread = (partition: number, fromOffset: bigint, taken: ReplyBatch[], until?: Promise<void>) =>
+    source.reread(partition, fromOffset, (batch) => {
+      taken.push(batch);
+      return until;
+    });
+
+  it('has a group of its own, reads one partition from where it was asked to, and leaves the first reader alone', async () => {
+    newest().join();
+    const first = newest();
+    first.asked.length = 0;
+    const taken: ReplyBatch[] = [];
+    const second = reread(1, 3n, taken);
+    await settleAll();
+    expect(newest().options).toMatchObject({ groupId: 'ns.sluice-replies-me-reread-1', allowAutoTopicCreation: false });
+    expect(newest().asked).toEqual(['subscribe {"topics":["ns.replies"],"fromBeginning":true}']);
+    expect(newest().runOptions).toMatchObject({ autoCommit: false, eachBatchAutoResolve: false });
+    newest().emit('join', { memberAssignment: { [config.replyTopic]: [1] } });
+    expect(newest().asked.slice(1)).toEqual(['seek 1@3', 'pause ', 'resume 1']);
+    await newest().give(1, [3, 4]);
+    expect(taken.map(textOf)).toEqual(['3,4']);
+    expect([batches, first.asked]).toEqual([[], []]);
+    await second.stop();
+    expect([newest().isDisconnected, first.isDisconnected]).toEqual([true, false]);
+  });
+
+  it('waits for each batch, is rebuilt where it stood after a crash, and delivers nothing after its stop', async () => {
+    newest().join();
+    let release = () => {};
+    const taken: ReplyBatch[] = [];
+    const second = reread(
+      2,
+      0n,
+      taken,
+      new Promise((resolve) => {
+        release = resolve;
+      }),
+    );
+    await settleAll();
+    const crashing = newest();
+    crashing.emit('join', { memberAssignment: { [config.replyTopic]: [2] } });
+    for (const offset of [0, 1, 2, 3, 4, 5]) await crashing.give(2, [offset]);
+    expect(taken.map(textOf)).toEqual(['0']);
+    expect(crashing.asked.at(-2)).toBe('pause 2');
+    release();
+    await settleAll();
+    expect(taken.map(textOf)).toEqual(['0', '1', '2', '3', '4', '5']);
+    crashing.emit('crash', { error: new Error('x'), restart: false });
+    await settleAll();
+    clock.advance(250);
+    await settleAll();
+    expect(newest().options).toMatchObject({ groupId: 'ns.sluice-replies-me-reread-1' });
+    newest().emit('join', { memberAssignment: { [config.replyTopic]: [2] } });
+    expect(newest().asked).toContain('seek 2@6');
+    await second.stop();
+    await newest().give(2, [6]);
+    expect(taken).toHaveLength(6);
+  });
+
+  it('is stopped with the source', async () => {
+    reread(1, 0n, []);
+    await settleAll();
+    const second = newest();
+    await source.stop();
+    expect(second.isDisconnected).toBe(true);
+  });
+});
+
+describe('partitions that were added', () => {
+  it('are adopted before the consumer has seen them, and read when it joins anew', async () => {
+    newest().join();
+    newest().asked.length = 0;
+    source.adopt(4, 0n);
+    expect(newest().asked).toEqual([]);
+    newest().emit('join', { memberAssignment: { [config.replyTopic]: [0, 1, 2, 3, 4] } });
+    expect(newest().asked).toContain('seek 4@0');
+    expect(newest().options).toMatchObject({ metadataMaxAge: 10_000 });
   });
 });

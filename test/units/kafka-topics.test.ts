@@ -1,6 +1,13 @@
+import type { Admin } from 'kafkajs';
 import { describe, expect, it } from 'vitest';
 import { type TopicFacts, TopicRefusedError } from '../../src/channel/kafka-catalog.ts';
-import { findReplyTopicProblems, findReplyTopicRisks, prepareTopics } from '../../src/channel/kafka-topics.ts';
+import {
+  findReplyTopicProblems,
+  findReplyTopicRisks,
+  type KafkaTopicsDeps,
+  prepareOwnTopics,
+  prepareTopics,
+} from '../../src/channel/kafka-topics.ts';
 import { type Logger, silentLogger } from '../../src/runtime/log.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { makeKafkaConfig } from '../support/kafka-channel.ts';
@@ -48,22 +55,22 @@ describe('topics at start', () => {
     const created: object[] = [];
     const warned: string[] = [];
     const logger: Logger = { ...silentLogger, warn: (_, message) => void warned.push(message) };
-    const deps = {
+    const admin = {
+      createTopics: async (request: { topics: { topic: string }[] }) => {
+        if (options.createError) throw options.createError;
+        created.push(...request.topics);
+        for (const { topic } of request.topics) topics.add(topic);
+        return true;
+      },
+    };
+    const deps: KafkaTopicsDeps = {
       clock: new FakeClock(),
       logger,
       catalog: {
         lookUp: async (topic: string) => (topics.has(topic) ? facts : Promise.reject(missing)),
         readSettings: async () => new Map(Object.entries(good)),
       },
-      admin: {
-        createTopics: async (request: { topics: { topic: string }[] }) => {
-          if (options.createError) throw options.createError;
-          created.push(...request.topics);
-          for (const { topic } of request.topics) topics.add(topic);
-          return true;
-        },
-        describeConfigs: async () => ({ resources: [], throttleTime: 0 }),
-      },
+      admin: { ask: (question) => question(admin as unknown as Admin) },
     };
     return { deps, created, warned };
   }
@@ -110,5 +117,56 @@ describe('topics at start', () => {
   it('of commands may not be the reply topic', async () => {
     const { deps } = makeDeps(['replies']);
     await expect(prepareTopics(config, ['replies'], deps)).rejects.toThrow(/cannot carry commands too/);
+  });
+
+  it('of its own are all different', async () => {
+    const { deps } = makeDeps(['replies']);
+    const change = { deadLetterTopic: 'one', controlTopic: 'one', eventsTopic: 'replies' };
+    await expect(prepareTopics({ ...config, ...change }, ['one'], deps)).rejects.toMatchObject({
+      problems: [
+        'topic one: carries dead letters and cannot carry commands too',
+        'topic one: carries cancellations and cannot carry commands too',
+        'topic one: carries dead letters and cannot carry cancellations too',
+        'topic replies: carries replies and cannot carry lifecycle events too',
+      ],
+    });
+  });
+
+  const own = { ...config, deadLetterTopic: 'dead', controlTopic: 'control', eventsTopic: 'events' };
+
+  it('of dead letters, cancellations and lifecycle events are created, the last where they are asked for', async () => {
+    const { deps, created } = makeDeps([]);
+    await expect(prepareOwnTopics(own, deps)).resolves.toEqual([]);
+    const policy = { name: 'cleanup.policy', value: 'delete' };
+    expect(created).toEqual([
+      {
+        topic: 'dead',
+        numPartitions: 1,
+        replicationFactor: -1,
+        configEntries: [
+          policy,
+          { name: 'retention.ms', value: '2592000000' },
+          { name: 'max.message.bytes', value: '2097152' },
+        ],
+      },
+      {
+        topic: 'control',
+        numPartitions: 1,
+        replicationFactor: -1,
+        configEntries: [policy, { name: 'retention.ms', value: '86400000' }],
+      },
+      { topic: 'events', numPartitions: 3, replicationFactor: -1, configEntries: [policy] },
+    ]);
+    const without = makeDeps([]);
+    await prepareOwnTopics({ ...own, eventsTopic: null }, without.deps);
+    expect(without.created).toHaveLength(2);
+  });
+
+  it('of dead letters, cancellations and lifecycle events are told of, one by one, where they cannot be made', async () => {
+    const { deps } = makeDeps(['control']);
+    await expect(prepareOwnTopics({ ...own, createTopics: false }, deps)).resolves.toEqual([
+      expect.stringMatching(/^topic dead \(partitions 1, .*create_topics is off; create it; dead letters wait until/),
+      expect.stringMatching(/^topic events .*lifecycle events wait until it is there$/),
+    ]);
   });
 });

@@ -44,6 +44,18 @@ describe('the management port', () => {
     expect(await response.text()).toContain('sluice_calls_total{code="OK"} 3');
   });
 
+  it('gives what the process itself uses, where the registry is that of the process', async () => {
+    const { text } = await createMetrics({ withProcess: true }).render();
+    for (const name of [
+      'process_cpu_seconds_total',
+      'process_resident_memory_bytes',
+      'nodejs_eventloop_lag_p99_seconds',
+    ]) {
+      expect(text).toContain(`\n${name} `);
+    }
+    expect((await createMetrics().render()).text).not.toContain('process_');
+  });
+
   it('answers HEAD without a body, other methods with 405 and other paths with 404', async () => {
     const base = await start(() => well);
     const head = await fetch(`${base}/health/ready?x=1`, { method: 'HEAD' });

@@ -5,6 +5,8 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { loadContract } from '../../src/contract/contract.ts';
 import { createOpenapi, describeContract, type OpenApiDocument } from '../../src/contract/openapi.ts';
+import { OPERATION_STATES } from '../../src/operations/operation.ts';
+import { OPERATION_EVENT_TYPES } from '../../src/operations/transitions.ts';
 import { FAILURES } from '../../src/runtime/failure.ts';
 import { loadProto, writeFolder } from './contract-support.ts';
 
@@ -77,6 +79,8 @@ function operation(path: string, method: string): any {
   return document.paths[path]?.[method];
 }
 
+const LINT_TIMEOUT_MS = 120_000;
+
 async function lint(subject: OpenApiDocument): Promise<string> {
   const folder = await writeFolder({});
   const file = join(folder, 'openapi.json');
@@ -135,10 +139,13 @@ describe('messages', () => {
 describe('routes', () => {
   it('answer with the result, or with 202 and its links', () => {
     const { responses, parameters, summary, description, requestBody } = operation('/v1/things', 'post');
-    expect(Object.keys(responses)).toEqual(['201', '202', '4XX', '5XX']);
+    expect(Object.keys(responses)).toEqual(['201', '202', '422', '4XX', '5XX']);
     expect(responses['201'].content['application/json'].schema).toEqual({ $ref: '#/components/schemas/test.v1.Thing' });
     expect(responses['202']).toEqual({ $ref: '#/components/responses/Accepted' });
-    expect(parameters).toEqual([{ $ref: '#/components/parameters/Prefer' }]);
+    expect(parameters).toEqual([
+      { $ref: '#/components/parameters/Prefer' },
+      { $ref: '#/components/parameters/IdempotencyKey' },
+    ]);
     expect([summary, description]).toEqual(['Makes a thing', 'Makes a thing. It takes a while.']);
     expect(requestBody).toMatchObject({ required: true });
     const accepted = document.components['responses']!['Accepted'] as never as { headers: object; links: object };
@@ -185,7 +192,7 @@ describe('routes', () => {
   });
 
   it('promise no operation where there is none', () => {
-    expect(Object.keys(operation('/v1/things/{id}', 'get').responses)).toEqual(['200', '4XX', '5XX']);
+    expect(Object.keys(operation('/v1/things/{id}', 'get').responses)).toEqual(['200', '422', '4XX', '5XX']);
     const tell = operation('/v1/things/{id}:tell', 'post');
     expect(tell.responses['202']).toEqual({ $ref: '#/components/responses/Noted' });
     expect(JSON.stringify(tell.parameters)).not.toContain('Prefer');
@@ -199,6 +206,42 @@ describe('routes', () => {
 describe('the document', () => {
   it('has the closed list of codes', () => {
     expect(schemaOf('sluice.Problem').properties['code']).toMatchObject({ enum: Object.keys(FAILURES) });
+  });
+
+  it('has the states and the events that there are', () => {
+    expect(schemaOf('sluice.Operation').properties['state']).toMatchObject({ enum: OPERATION_STATES });
+    expect(schemaOf('sluice.Event').properties['type']).toMatchObject({ enum: OPERATION_EVENT_TYPES });
+  });
+
+  it(
+    'asks for the key where the policy does, and has no part that nothing refers to',
+    async () => {
+      const keyed = describeContract(
+        await loadProto(`service S {
+        rpc Pay(M) returns (M) {
+          option (google.api.http) = { post: "/v1/pay" body: "*" };
+          option (sluice.v1.command) = { idempotency_key: REQUIRED };
+        }
+      } message M { string a = 1; }`),
+      );
+      expect(keyed.paths['/v1/pay']?.['post']).toMatchObject({
+        parameters: expect.arrayContaining([{ $ref: '#/components/parameters/IdempotencyKeyRequired' }]),
+        responses: { 422: { $ref: '#/components/responses/KeyReused' } },
+      });
+      expect(keyed.components['parameters']).toMatchObject({ IdempotencyKeyRequired: { required: true } });
+      expect(keyed.components['parameters']).not.toHaveProperty('IdempotencyKey');
+      expect(await lint(keyed)).toBe('');
+    },
+    LINT_TIMEOUT_MS,
+  );
+
+  it('has what may be asked of an operation', () => {
+    expect(operation('/operations/{id}:cancel', 'post').operationId).toBe('sluice.CancelOperation');
+    expect(operation('/operations/{id}:redrive', 'post').operationId).toBe('sluice.RedriveOperation');
+    expect(Object.keys(operation('/operations/{id}/events', 'get').responses['200'].content)).toEqual([
+      'application/json',
+      'text/event-stream',
+    ]);
   });
 
   it('puts the own routes below the base path and everything below the public URL', () => {
@@ -218,16 +261,24 @@ describe('the document', () => {
     }
   });
 
-  it('has no finding of the OpenAPI rules', async () => {
-    expect(await lint(document)).toBe('');
-  });
+  it(
+    'has no finding of the OpenAPI rules',
+    async () => {
+      expect(await lint(document)).toBe('');
+    },
+    LINT_TIMEOUT_MS,
+  );
 
-  it('has none for a contract of others either', async () => {
-    const library = await loadContract({ sources: [await libraryFolder()] });
-    const subject = describeContract(library);
-    expect(Object.keys(subject.paths)).toContain('/v1/shelves/{shelves_id}/books/{books_id}');
-    expect(await lint(subject)).toBe('');
-  });
+  it(
+    'has none for a contract of others either',
+    async () => {
+      const library = await loadContract({ sources: [await libraryFolder()] });
+      const subject = describeContract(library);
+      expect(Object.keys(subject.paths)).toContain('/v1/shelves/{shelves_id}/books/{books_id}');
+      expect(await lint(subject)).toBe('');
+    },
+    LINT_TIMEOUT_MS,
+  );
 });
 
 /** google's example library, as npm has it. */

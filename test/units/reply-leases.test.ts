@@ -3,10 +3,10 @@ import { StoreError } from '../../src/operations/ports.ts';
 import type { Database } from '../../src/store/database.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { loadMigrations } from '../../src/store/statements.ts';
-import { createStoreOn, openDatabase, type Store } from '../../src/store/store.ts';
+import { openDatabase, type Store } from '../../src/store/store.ts';
 import { anInvocation, startCore, type TestCore } from '../support/core.ts';
 import { setDatabaseClock } from '../support/store.ts';
-import { TEST_STORE_CONFIG, testStoreDeps } from '../support/store-parts.ts';
+import { openStoreOn, TEST_STORE_CONFIG, testStoreDeps } from '../support/store-parts.ts';
 
 const TOPIC = 'replies';
 
@@ -18,7 +18,7 @@ describe('the lease of a home reply partition', () => {
   beforeEach(async () => {
     database = await openDatabase(TEST_STORE_CONFIG, testStoreDeps);
     await migrate(database, loadMigrations());
-    store = createStoreOn({ operations: database, leases: database }, TOPIC, testStoreDeps);
+    store = openStoreOn(database, { replyTopic: TOPIC });
   });
   afterEach(async () => {
     await Promise.all(cores.splice(0).map((core) => core.stop()));

@@ -189,7 +189,6 @@ test('a body that is too large is 413, one that is not taken 400', async () => {
 });
 
 test.each([
-  ['idempotency-key', 'k', 'FEATURE_UNSUPPORTED'],
   ['callback-url', 'https://a.example', 'FEATURE_UNSUPPORTED'],
   ['sluice-hops', '-1', 'HEADER_INVALID'],
   ['sluice-hops', 'many', 'HEADER_INVALID'],
@@ -289,7 +288,7 @@ test('a streaming method is 501', async () => {
   expect([response.status, (await problemOf(response))['code']]).toEqual([501, 'STREAMING_UNSUPPORTED']);
 });
 
-test.each(['/nowhere', '/webhooks', '/docs', `/operations/${ID}/events`, `/operations/${ID}:cancel`])(
+test.each(['/nowhere', '/webhooks', '/docs', `/operations/${ID}/attempts`, `/operations/${ID}:undo`])(
   '%s is no route yet',
   async (path) => {
     const rig = await openRig();

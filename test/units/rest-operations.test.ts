@@ -45,7 +45,12 @@ test('the status document of a running operation', async () => {
     updatedAt: '2026-01-01T00:00:01.500Z',
     deadline: '2026-01-01T00:01:00.000Z',
     retainedUntil: null,
-    links: { self: `http://sluice.test${PATH}`, result: `http://sluice.test${PATH}/result` },
+    links: {
+      self: `http://sluice.test${PATH}`,
+      result: `http://sluice.test${PATH}/result`,
+      events: `http://sluice.test${PATH}/events`,
+      cancel: `http://sluice.test${PATH}:cancel`,
+    },
   });
 });
 
@@ -176,8 +181,10 @@ test('the result of a command that the contract lost is what the worker sent', a
 test('the list passes filters on and gives the page back', async () => {
   const rig = await openWith(operation());
   rig.list = async () => ({ operations: [operation(), succeeded()], nextPageToken: 'next' });
-  const response = await rig.get('/operations?command=a.B%2FC&state=running&page_size=2&page_token=t%3D');
-  expect(rig.lists).toEqual([{ command: 'a.B/C', state: 'running', pageSize: 2, pageToken: 't=' }]);
+  const response = await rig.get(
+    '/operations?command=test.v1.Orders%2FGetOrder&state=running&page_size=2&page_token=t%3D',
+  );
+  expect(rig.lists).toEqual([{ command: 'test.v1.Orders/GetOrder', state: 'running', pageSize: 2, pageToken: 't=' }]);
   expect(await response.json()).toMatchObject({
     operations: [{ state: 'running' }, { state: 'succeeded', result: { id: 'o1' } }],
     nextPageToken: 'next',
@@ -195,6 +202,7 @@ test.each([
   ['__proto__=1', '__proto__'],
   ['page_token=%ff', 'page_token'],
   ['command=%00', 'command'],
+  ['command=test.v1.Orders/Getorder', 'command'],
 ])('a bad list query names the parameter: %s', async (query, parameter) => {
   const rig = await openRig();
   const response = await rig.get(`/operations?${query}`);
@@ -203,18 +211,15 @@ test.each([
   expect(rig.lists).toEqual([]);
 });
 
-test.each([
-  `/operations/${ID.replace('1', '2')}`,
-  '/operations/x',
-  '/operations/%00',
-  '/operations/%ff',
-  `${PATH}:cancel`,
-])('%s is 404', async (path) => {
-  const rig = await openRig();
-  const response = await rig.get(path);
-  expect(response.status).toBe(404);
-  expect(await problemOf(response)).toMatchObject({ code: 'OPERATION_NOT_FOUND', delivery: 'not_sent' });
-});
+test.each([`/operations/${ID.replace('1', '2')}`, '/operations/x', '/operations/%00', '/operations/%ff'])(
+  '%s is 404',
+  async (path) => {
+    const rig = await openRig();
+    const response = await rig.get(path);
+    expect(response.status).toBe(404);
+    expect(await problemOf(response)).toMatchObject({ code: 'OPERATION_NOT_FOUND', delivery: 'not_sent' });
+  },
+);
 
 test.each([PATH, `${PATH}/result`])(
   'an operation past its retention is 410 on %s and says nothing of its command',

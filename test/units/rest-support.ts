@@ -49,6 +49,10 @@ service Orders {
     option (google.longrunning.operation_info) = { response_type: "Order" metadata_type: "Order" };
     option (sluice.v1.command) = { on_timeout: FAIL };
   }
+  rpc Pay(GetOrderRequest) returns (Order) {
+    option (google.api.http) = { post: "/v1/payments" body: "*" };
+    option (sluice.v1.command) = { idempotency_key: REQUIRED };
+  }
   rpc Watch(GetOrderRequest) returns (stream Order) {
     option (google.api.http) = { get: "/v1/orders/{id}/watch" };
   }
@@ -93,6 +97,9 @@ export interface Rig {
   /** How a long poll ends; by default at once. */
   wait: OperationResource['wait'];
   list: OperationResource['list'];
+  cancel: OperationResource['cancel'];
+  redrive: OperationResource['redrive'];
+  readEvents: OperationResource['readEvents'];
   get(path: string, headers?: Record<string, string>): Promise<Response>;
   post(path: string, body: string, headers?: Record<string, string>): Promise<Response>;
   send(method: string, path: string, headers?: Record<string, string>, body?: string): Promise<Response>;
@@ -125,6 +132,9 @@ export async function openRig(options: Partial<RestOptions> = {}): Promise<Rig> 
           lists.push(query);
           return rig.list(principal, query);
         },
+        cancel: (id, principal) => rig.cancel(id, principal),
+        redrive: (id, principal) => rig.redrive(id, principal),
+        readEvents: (id, principal, afterNumber) => rig.readEvents(id, principal, afterNumber),
       },
       openapi: () => '{"openapi":"3.1.0"}',
       clock,
@@ -149,6 +159,9 @@ export async function openRig(options: Partial<RestOptions> = {}): Promise<Rig> 
     invoke: async () => answered({ id: 'o1', customerId: 'c1' }),
     wait: async (id) => operations.get(id) ?? refuseUnknown(id),
     list: async () => ({ operations: [...operations.values()], nextPageToken: null }),
+    cancel: async (id) => operations.get(id) ?? refuseUnknown(id),
+    redrive: async (id) => operations.get(id) ?? refuseUnknown(id),
+    readEvents: async () => [],
     get: (path, headers) => send('GET', path, headers),
     post: (path, body, headers) => send('POST', path, { 'content-type': 'application/json', ...headers }, body),
     send,
@@ -178,6 +191,8 @@ const POSITION = { topic: 'replies', partition: 0, offset: 0n };
 
 export function answered(value: unknown, more: { httpStatus?: number; headers?: HeaderText } = {}): Outcome {
   const reply: Reply = {
+    raw: { key: null, value: null, headers: [] },
+    isRehomed: false,
     kind: 'result',
     correlation: { operationId: ID, homePartition: 0, unrecordedBy: 'boot' },
     position: POSITION,

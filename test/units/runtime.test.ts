@@ -124,6 +124,10 @@ describe('how long a caller waits', () => {
     record: 'AUTO',
     style: 'REPLY',
     replyPartition: 'both',
+    maxAttempts: 1,
+    redeliverAfterMs: null,
+    workerGroup: null,
+    ordered: false,
   } as const;
   const command = { name: 'a.v1.A/Do', type: 'a.v1.A.Do', policy };
   const failing = { ...command, policy: { ...policy, onTimeout: 'FAIL' } as const };
@@ -144,6 +148,6 @@ describe('how long a caller waits', () => {
       { recordFirst: true, waitMs: 5000 },
     ],
   ] as const)('%#', (terms, wait, expected) => {
-    expect(planWait(terms, wait, 1000)).toMatchObject(expected);
+    expect(planWait({ command: terms, wait, idempotency: null }, 1000)).toMatchObject(expected);
   });
 });

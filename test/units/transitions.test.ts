@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createFold, MAX_EVENTS, MAX_LATE_EVENTS } from '../../src/operations/fold.ts';
 import { isTerminal, OPERATION_STATES, type Operation } from '../../src/operations/operation.ts';
-import type { OperationEvent } from '../../src/operations/ports.ts';
+import type { OperationEvent, RowFacts } from '../../src/operations/ports.ts';
 import { OPERATION_EVENT_TYPES, type OperationEventType, TRANSITIONS } from '../../src/operations/transitions.ts';
 
 const fold = createFold({ retentionMs: 1000, checkResult: () => null });
@@ -27,8 +27,11 @@ function operation(parts: Partial<Operation> = {}): Operation {
   };
 }
 
+const FRESH: RowFacts = { lateEvents: 0, maybeSent: false, claimedBy: null };
+
 function event(type: OperationEventType, parts: Partial<OperationEvent> = {}): OperationEvent {
-  return { type, atMs: 5, position: null, progress: null, result: null, error: null, published: null, ...parts };
+  const silent = { position: null, progress: null, result: null, error: null, published: null };
+  return { type, atMs: 5, ...silent, by: null, afterAttempt: null, deadlineMs: null, ...parts };
 }
 
 describe('the state machine', () => {
@@ -55,7 +58,7 @@ describe('the state machine', () => {
         const outcome = fold(
           operation(),
           types.map((type) => event(type)),
-          0,
+          FRESH,
         );
         const firstEnd = types.find((type) => isTerminal(type as 'failed'));
         if (firstEnd) expect(outcome.operation.state).toBe(firstEnd);
@@ -72,7 +75,7 @@ describe('the state machine', () => {
         const { operation: after, appended } = fold(
           operation(),
           types.map((type) => event(type)),
-          0,
+          FRESH,
         );
         expect(appended.map(({ number }) => number)).toEqual(appended.map((_, index) => index + 2));
         expect(after.version).toBe(appended.length + 1);
@@ -86,9 +89,9 @@ describe('the state machine', () => {
     fc.assert(
       fc.property(anyEvents, (types) => {
         const events = types.map((type, index) => event(type, { atMs: index }));
-        const atOnce = fold(operation(), events, 0);
+        const atOnce = fold(operation(), events, FRESH);
         let step = { operation: operation(), lateEvents: 0 };
-        for (const one of events) step = fold(step.operation, [one], step.lateEvents);
+        for (const one of events) step = fold(step.operation, [one], { ...FRESH, lateEvents: step.lateEvents });
         expect(step.operation).toEqual(atOnce.operation);
         expect(step.lateEvents).toBe(atOnce.lateEvents);
       }),
@@ -98,7 +101,7 @@ describe('the state machine', () => {
 
   it('keeps 16 late events and counts the rest', () => {
     const late = Array.from({ length: 20 }, () => event('failed'));
-    const outcome = fold(operation({ state: 'succeeded', version: 3 }), late, 0);
+    const outcome = fold(operation({ state: 'succeeded', version: 3 }), late, FRESH);
     expect(outcome.appended).toHaveLength(MAX_LATE_EVENTS);
     expect(outcome.appended.every((entry) => entry.late)).toBe(true);
     expect(outcome.lateEvents).toBe(20);
@@ -106,17 +109,16 @@ describe('the state machine', () => {
   });
 
   it('does not let a worker grow a history without bound, and still takes its result', () => {
-    const { operation: after, appended } = fold(
-      operation({ version: MAX_EVENTS }),
-      [event('progressed')],
-      MAX_LATE_EVENTS,
-    );
+    const { operation: after, appended } = fold(operation({ version: MAX_EVENTS }), [event('progressed')], {
+      ...FRESH,
+      lateEvents: MAX_LATE_EVENTS,
+    });
     expect(appended).toHaveLength(0);
-    expect(fold(after, [event('succeeded')], MAX_LATE_EVENTS).operation.state).toBe('succeeded');
+    expect(fold(after, [event('succeeded')], FRESH).operation.state).toBe('succeeded');
   });
 
   it('leaves no trace of a dispatch mark that comes after the reply', () => {
-    const outcome = fold(operation({ state: 'succeeded', version: 2 }), [event('dispatched')], 0);
+    const outcome = fold(operation({ state: 'succeeded', version: 2 }), [event('dispatched')], FRESH);
     expect(outcome.appended).toHaveLength(0);
     expect(outcome.operation.version).toBe(2);
   });
@@ -125,7 +127,7 @@ describe('the state machine', () => {
     const error = { code: 'REPLY_INVALID', message: 'no such field', delivery: 'unknown' };
     const strict = createFold({ retentionMs: 1000, checkResult: () => 'no such field' });
     const result = { value: null, contentType: null, httpStatus: null, headers: [] };
-    const outcome = strict(operation(), [event('succeeded', { result })], 0);
+    const outcome = strict(operation(), [event('succeeded', { result })], FRESH);
     expect(outcome.operation).toMatchObject({ state: 'failed', result: null, error });
     expect(outcome.appended[0]?.event.type).toBe('failed');
   });

@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { ChangeWriter } from '../../src/operations/changes.ts';
 import { Dispatcher } from '../../src/operations/dispatch.ts';
+import { DispatchMarks } from '../../src/operations/dispatch-marks.ts';
 import type { NewOperation, OperationChange, OperationInserts, PublishReceipt } from '../../src/operations/ports.ts';
 import { LeaseLostError, PublishError, StoreError } from '../../src/operations/ports.ts';
 import { Recorder } from '../../src/operations/record.ts';
@@ -11,6 +12,8 @@ import { aNewOperation } from '../support/store-parts.ts';
 
 const bounds = { maxItems: 100, maxBytes: 1_000_000, maxPendingItems: 100, maxPendingBytes: 1_000_000 };
 const lease = { partition: 0, fence: 1n };
+const BOUNDS = { maxPending: 3, maxPendingBytes: 1000, maxPendingPerTopic: 2 };
+const WORK = { deadlineMs: 5000, endsAtAck: false, attempt: 1, ordered: false, maybeSent: false };
 const lost = () => new StoreError('connection lost', { certainlyNotWritten: false });
 
 function recorderOn(inserts: Partial<OperationInserts>) {
@@ -75,17 +78,20 @@ describe('the dispatcher', () => {
       { clock, logger: silentLogger },
     );
     const publisher = { assertFits: () => undefined, publish: vi.fn(publish) };
-    const deps = { clock, nowMs: () => clock.monotonicMs(), logger: silentLogger };
-    const dispatcher = new Dispatcher(publisher, writer, { maxPending: 2, maxPendingBytes: 1000 }, deps);
+    const givenBack: unknown[] = [];
+    const outbox = { giveBack: async (_boot: string, rows: readonly unknown[]) => void givenBack.push(...rows) };
+    const deps = { bootId: 'boot', publisher, changes: writer, outbox, clock, logger: silentLogger };
+    const marks = new DispatchMarks(writer, { delayMs: 50 }, { clock });
+    const dispatcher = new Dispatcher(BOUNDS, { ...deps, marks, nowMs: () => clock.monotonicMs() });
     const { record } = aNewOperation();
-    const work = { operationId: anOperation().id, record, deadlineMs: 5000, endsAtAck: false };
-    dispatcher.reserve(record);
-    return { clock, written, publisher, dispatcher, work };
+    const work = { ...WORK, operationId: anOperation().id, record };
+    dispatcher.reserve(record, work.operationId);
+    return { clock, written, publisher, dispatcher, work, givenBack, marks };
   }
 
   it('never sends a command after its deadline: one that was never sent is expired, not_sent', async () => {
     const { clock, written, publisher, dispatcher, work } = setUp(() => Promise.reject(unreachable()));
-    dispatcher.dispatch(work);
+    void dispatcher.dispatch(work);
     await vi.waitFor(() => {
       clock.advance(1000);
       expect(written).toHaveLength(1);
@@ -103,14 +109,14 @@ describe('the dispatcher', () => {
   it('does not send at all what is late already', async () => {
     const { clock, written, publisher, dispatcher, work } = setUp(() => Promise.reject(unreachable()));
     clock.advance(6000);
-    dispatcher.dispatch(work);
+    void dispatcher.dispatch(work);
     await vi.waitFor(() => expect(written).toHaveLength(1));
     expect(publisher.publish).not.toHaveBeenCalled();
   });
 
   it('says nothing of a late command that may have been sent: its reply may be on the way', async () => {
     const { clock, written, dispatcher, work } = setUp(() => Promise.reject(timedOut()));
-    dispatcher.dispatch(work);
+    void dispatcher.dispatch(work);
     await vi.waitFor(() => {
       clock.advance(1000);
       expect(dispatcher.pending).toBe(0);
@@ -120,11 +126,54 @@ describe('the dispatcher', () => {
 
   it('is bounded, in commands and in bytes', () => {
     const { dispatcher, work } = setUp(() => new Promise(() => undefined));
-    expect(() => dispatcher.reserve({ ...work.record, value: Buffer.alloc(2000) })).toThrow(
-      expect.objectContaining({ code: 'OVERLOADED', delivery: 'not_sent' }),
-    );
-    dispatcher.reserve(work.record);
-    expect(() => dispatcher.reserve(work.record)).toThrow(expect.objectContaining({ code: 'OVERLOADED' }));
+    const refused = expect.objectContaining({ code: 'OVERLOADED', delivery: 'not_sent' });
+    expect(() => dispatcher.reserve({ ...work.record, value: Buffer.alloc(2000) }, 'large')).toThrow(refused);
+    dispatcher.reserve(work.record, 'second');
+    dispatcher.reserve({ ...work.record, topic: 'other' }, 'third');
+    expect(() => dispatcher.reserve({ ...work.record, topic: 'new' }, 'fourth')).toThrow(refused);
+    dispatcher.giveBack(work.record, 'second');
+    expect(dispatcher.room()).toMatchObject({ items: 1 });
+  });
+
+  it('has room for other topics where one cannot be written to', () => {
+    const { dispatcher, work } = setUp(() => new Promise(() => undefined));
+    dispatcher.reserve(work.record, 'second');
+    expect(() => dispatcher.reserve(work.record, 'third')).toThrow(expect.objectContaining({ code: 'OVERLOADED' }));
+    dispatcher.reserve({ ...work.record, topic: 'other' }, 'fourth');
+    expect(dispatcher.holds('fourth')).toBe(true);
+  });
+
+  it('gives back at stop what is not on the log, and tells whether a send of it may have reached one', async () => {
+    const { dispatcher, work, givenBack } = setUp(() => Promise.reject(timedOut()));
+    const done = dispatcher.dispatch(work);
+    await dispatcher.stop();
+    await done;
+    expect(givenBack).toEqual([{ operationId: work.operationId, maybeSent: true }]);
+    const unsent = setUp(() => Promise.reject(unreachable()));
+    void unsent.dispatcher.dispatch(unsent.work);
+    await unsent.dispatcher.stop();
+    expect(unsent.givenBack).toEqual([{ operationId: unsent.work.operationId, maybeSent: false }]);
+  });
+
+  it('sends a withdrawn command no more, and knows whether it ever could have', async () => {
+    const { clock, dispatcher, work, publisher, written } = setUp(() => Promise.reject(unreachable()));
+    const done = dispatcher.dispatch(work);
+    await vi.waitFor(() => expect(clock.pendingTimers).toBe(1));
+    expect(dispatcher.withdraw(work.operationId)).toBe(true);
+    // At once, not at the next try: its slot is free for another.
+    await done;
+    expect([dispatcher.pending, clock.pendingTimers]).toEqual([0, 0]);
+    expect(publisher.publish).toHaveBeenCalledTimes(1);
+    expect(written).toHaveLength(0);
+    expect(dispatcher.withdraw(work.operationId)).toBe(false);
+  });
+
+  it('cannot promise of a withdrawn command whose send is under way that it was not sent', async () => {
+    const { dispatcher, work, publisher } = setUp(() => Promise.reject(unreachable()));
+    const done = dispatcher.dispatch(work);
+    expect(dispatcher.withdraw(work.operationId)).toBe(false);
+    await done;
+    expect(publisher.publish).toHaveBeenCalledTimes(1);
   });
 
   it('does not wait for a database that is away when it stops', async () => {
@@ -135,11 +184,15 @@ describe('the dispatcher', () => {
       { clock, logger: silentLogger },
     );
     const publisher = { assertFits: () => undefined, publish: async () => ({ partition: 0, offset: 1n }) };
-    const deps = { clock, nowMs: () => 0, logger: silentLogger };
-    const dispatcher = new Dispatcher(publisher, writer, { maxPending: 2, maxPendingBytes: 1000 }, deps);
+    const outbox = { giveBack: async () => undefined };
+    const deps = { bootId: 'boot', publisher, changes: writer, outbox, clock, nowMs: () => 0, logger: silentLogger };
+    const dispatcher = new Dispatcher(BOUNDS, {
+      ...deps,
+      marks: new DispatchMarks(writer, { delayMs: 50 }, { clock }),
+    });
     const { record } = aNewOperation();
-    dispatcher.reserve(record);
-    dispatcher.dispatch({ operationId: anOperation().id, record, deadlineMs: 5000, endsAtAck: false });
+    dispatcher.reserve(record, 'one');
+    void dispatcher.dispatch({ ...WORK, operationId: 'one', record });
     await vi.waitFor(() => expect(clock.pendingTimers).toBe(1));
     writer.stopRepeating();
     await dispatcher.stop();

@@ -15,6 +15,8 @@ function setUp(maxWaiters = 10) {
       return ids.flatMap((id) => rows.get(id) ?? []);
     },
     list: async () => [],
+    readByKeys: async () => [],
+    readEvents: async () => [],
   };
   const waiters = new Waiters(reads, { maxWaiters, rereadMs: 1000 }, { clock, logger: silentLogger });
   return { clock, rows, queries, waiters };

@@ -5,6 +5,7 @@ import type { WaitPreference } from '../../operations/invocation.ts';
 import { ANONYMOUS, type Operation } from '../../operations/operation.ts';
 import type { Call } from '../call.ts';
 import { OnlyRequest, readHops, refuseUnkeptPromises } from '../call-head.ts';
+import { IDEMPOTENCY_KEY, readIdempotencyKey } from '../idempotency-key.ts';
 import type { Exchange } from './exchange.ts';
 
 /** @throws Failure HEADERS_TOO_LARGE, HEADER_INVALID, FEATURE_UNSUPPORTED */
@@ -20,6 +21,7 @@ class UnaryCall implements Call {
   readonly principal = ANONYMOUS;
   readonly requests: AsyncIterable<ContractMessage>;
   readonly wait: WaitPreference;
+  readonly idempotencyKey: string | null;
   readonly traceparent: string;
   readonly tracestate: string | null;
   readonly hops: number;
@@ -33,6 +35,8 @@ class UnaryCall implements Call {
     this.command = command;
     this.requests = new OnlyRequest(() => decode(command, exchange));
     this.wait = { kind: 'until', atMs: exchange.waitUntilMs };
+    // HTTP/2 has joined repeated entries by commas, which a key as it is may not hold and a quoted one not stand beside.
+    this.idempotencyKey = readIdempotencyKey(exchange.header(IDEMPOTENCY_KEY), false);
     this.traceparent = exchange.trace.traceparent;
     this.tracestate = exchange.trace.tracestate;
     this.hops = hops;

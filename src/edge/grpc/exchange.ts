@@ -5,6 +5,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { Failure, GRPC_CODE } from '../../runtime/failure.ts';
 import { chooseRequestId, hideDefect } from '../call-head.ts';
 import type { CallLog } from '../call-log.ts';
+import { IDEMPOTENCY_KEY } from '../idempotency-key.ts';
 import { readTrace, type Trace } from '../trace.ts';
 import { patienceMs } from './deadline.ts';
 import { checkLimits, type Entries, OPERATION_KEY, operationName, readText, setReplyHeaders } from './metadata.ts';
@@ -105,7 +106,8 @@ export class Exchange {
   /** @param concernsCommand whether the answer says what became of a command. */
   refuse(error: unknown, concernsCommand: boolean): void {
     if (this.#ended) return;
-    const of = { command: this.name, requestId: this.requestId };
+    const hasKey = concernsCommand && this.header(IDEMPOTENCY_KEY) !== null;
+    const of = { command: this.name, requestId: this.requestId, hasKey };
     const failure = hideDefect(error, this.#deps.callLog, of);
     const { operationId, delivery } = failure;
     const status = statusOf(troubleOf(failure, this.requestId, concernsCommand));

@@ -63,9 +63,11 @@ function metadataOf(operation: Operation): AnyValue {
   });
 }
 
+/** To the millisecond, as over REST: what a number of milliseconds has behind its point is rounding, not time. */
 function timestampOf(unixMs: number): SecondsAndNanos {
-  const seconds = Math.floor(unixMs / 1000);
-  return { seconds: BigInt(seconds), nanos: Math.round((unixMs - seconds * 1000) * 1e6) };
+  const wholeMs = Math.trunc(unixMs);
+  const seconds = Math.floor(wholeMs / 1000);
+  return { seconds: BigInt(seconds), nanos: (wholeMs - seconds * 1000) * 1e6 };
 }
 
 function errorOf({ id, error, state }: Operation) {

@@ -2,6 +2,7 @@
 
 import type { Contract } from '../../contract/contract.ts';
 import {
+  cancelOperationRequestType,
   findOwnService,
   getOperationRequestType,
   listOperationsRequestType,
@@ -14,6 +15,7 @@ import {
 import { ANONYMOUS, type Operation } from '../../operations/operation.ts';
 import { Failure } from '../../runtime/failure.ts';
 import type { OperationResource } from '../call.ts';
+import { refuseUnknownCommand } from '../list-filter.ts';
 import { Exchange, type ExchangeDeps, NOTHING_EXTRA, type RawCall, type Respond } from './exchange.ts';
 import { parseFilter } from './operation-filter.ts';
 import { operationMessage } from './operation-message.ts';
@@ -26,12 +28,16 @@ export interface OperationsDeps extends ExchangeDeps {
   readonly draining: AbortSignal;
 }
 
+/** google.protobuf.Empty. */
+const NOTHING = Buffer.alloc(0);
+
 const SERVICE = 'google.longrunning.Operations';
 
 type Serve = (exchange: Exchange, deps: OperationsDeps) => Promise<Buffer>;
 
-/** CancelOperation and DeleteOperation are left to grpc-js's UNIMPLEMENTED. */
 const METHODS: Readonly<Record<string, Serve>> = {
+  CancelOperation: cancelOperation,
+  DeleteOperation: deleteOperation,
   GetOperation: getOperation,
   ListOperations: listOperations,
   WaitOperation: waitOperation,
@@ -71,14 +77,28 @@ async function waitOperation(exchange: Exchange, deps: OperationsDeps): Promise<
   return encode(operation, deps);
 }
 
+/** Best effort, as AIP-151 has it: whether it was cancelled, or ended before that, GetOperation says. */
+async function cancelOperation(exchange: Exchange, { operations }: OperationsDeps): Promise<Buffer> {
+  const { name } = read(cancelOperationRequestType, exchange);
+  await operations.cancel(idOf(name), ANONYMOUS);
+  return NOTHING;
+}
+
+/** The history of what was promised is kept for its time, whoever asks. */
+async function deleteOperation(): Promise<Buffer> {
+  throw new Failure('ROUTE_NOT_FOUND', 'DeleteOperation is not served: operations are kept for their retention');
+}
+
 async function listOperations(exchange: Exchange, deps: OperationsDeps): Promise<Buffer> {
   const request = read(listOperationsRequestType, exchange);
   if (request.name !== '' && request.name !== 'operations') {
     throw invalid('name', 'expected "operations", the only collection there is');
   }
   if (request.pageSize < 0) throw invalid('page_size', 'expected a number that is not negative');
+  const filter = parseFilter(request.filter);
+  refuseUnknownCommand(filter.command, deps.contract.commands, (detail) => invalid('filter', `command ${detail}`));
   const page = await deps.operations.list(ANONYMOUS, {
-    ...parseFilter(request.filter),
+    ...filter,
     pageSize: request.pageSize === 0 ? null : request.pageSize,
     pageToken: request.pageToken === '' ? null : request.pageToken,
   });

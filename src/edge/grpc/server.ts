@@ -15,6 +15,7 @@ import type { GrpcOptions } from './options.ts';
 import { ReflectionIndex } from './reflection-index.ts';
 import { ReflectionService } from './reflection-service.ts';
 import { explainTransportErrors } from './transport-errors.ts';
+import { refuseUnknownMethods } from './unknown-methods.ts';
 
 export interface GrpcServerDeps {
   readonly contract: Contract;
@@ -59,6 +60,7 @@ export function createGrpcServer(options: GrpcOptions, deps: GrpcServerDeps): Gr
     ...reflection.register(),
   ];
   for (const { definition, implementation } of registrations) server.addService(definition, implementation);
+  refuseUnknownMethods(server, shared);
   const connections = new Connections(server, options.maxConnections);
 
   function beginDrain(): Promise<void> {

@@ -13,7 +13,11 @@ import { codeNameOf, statusOf, troubleOf } from './status.ts';
 type SendsStatus = Pick<ServerInterceptingCall, 'sendStatus'>;
 type SentStatus = Parameters<ServerInterceptingCall['sendStatus']>[0];
 
-export function explainTransportErrors(deps: ExchangeDeps): ServerInterceptor {
+export interface TransportErrorDeps extends ExchangeDeps {
+  readonly contract: { readonly commands: ReadonlyMap<string, unknown> };
+}
+
+export function explainTransportErrors(deps: TransportErrorDeps): ServerInterceptor {
   return (method, call) => {
     const name = method.path.slice(1);
     replaceSendStatus(call, (sent) => explain(sent, name, deps));
@@ -27,9 +31,10 @@ function replaceSendStatus(call: SendsStatus, change: (sent: SentStatus) => Sent
   call.sendStatus = (sent) => sendStatus.call(call, change(sent));
 }
 
-function explain(sent: SentStatus, name: string, deps: ExchangeDeps): SentStatus {
+function explain(sent: SentStatus, name: string, deps: TransportErrorDeps): SentStatus {
   // Whatever comes from our own handlers of commands carries metadata.
   if (sent.metadata || sent.code === status.OK) return sent;
+  if (sent.code === status.DEADLINE_EXCEEDED) return explainDeadline(deps.contract.commands.has(name));
   const failure = failureOf(sent);
   if (failure === null) return sent;
   const requestId = deps.requestIds.next();
@@ -49,6 +54,20 @@ function explain(sent: SentStatus, name: string, deps: ExchangeDeps): SentStatus
   });
   const metadata = new Metadata();
   metadata.set('x-request-id', requestId);
+  metadata.set('grpc-status-details-bin', statusType.encode(told));
+  return { code: told.code, details: told.message, metadata };
+}
+
+/**
+ * grpc-js ends a call at its deadline by itself, where that comes before our answer. It is seen only by a client whose own
+ * clock is behind. The handler goes on, and writes the line in the log.
+ */
+function explainDeadline(isCommand: boolean): SentStatus {
+  const failure = new Failure('WAIT_EXPIRED', 'the deadline passed before there was an answer', {
+    delivery: 'unknown',
+  });
+  const told = statusOf({ ...troubleOf(failure, '', isCommand), requestId: null });
+  const metadata = new Metadata();
   metadata.set('grpc-status-details-bin', statusType.encode(told));
   return { code: told.code, details: told.message, metadata };
 }

@@ -3,9 +3,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
+import type { ActionRoutes } from './action-routes.ts';
 import type { CommandRoutes } from './command-routes.ts';
 import { refuseMethod } from './command-routes.ts';
 import { answerJson, type Exchange, type RestAnswer } from './exchange.ts';
+import type { HistoryRoutes } from './history-routes.ts';
 import { FetchIncoming, type Incoming, NodeIncoming } from './incoming.ts';
 import type { OperationRoutes } from './operations-routes.ts';
 import type { Responder } from './responder.ts';
@@ -18,6 +20,8 @@ export interface AppOptions {
   readonly basePath: string;
   readonly responder: Responder;
   readonly operations: OperationRoutes;
+  readonly actions: ActionRoutes;
+  readonly history: HistoryRoutes;
   readonly commands: CommandRoutes;
   /** The OpenAPI document as JSON. */
   readonly openapi: () => string;
@@ -25,7 +29,8 @@ export interface AppOptions {
 
 type Route = (exchange: Exchange, context: Context<RestEnv>) => RestAnswer | Promise<RestAnswer>;
 
-export function createApp({ basePath, responder, operations, commands, openapi }: AppOptions): RestApp {
+export function createApp(options: AppOptions): RestApp {
+  const { basePath, responder, operations, actions, history, commands, openapi } = options;
   const serve = (route: Route) => async (context: Context<RestEnv>) => {
     const exchange = responder.open(incomingOf(context));
     return toResponse(await responder.run(exchange, () => route(exchange, context)));
@@ -35,11 +40,18 @@ export function createApp({ basePath, responder, operations, commands, openapi }
     getPath: (request, { env } = {}) => rawPathOf(request, env as HttpBindings | undefined),
   });
   const list = serve((exchange) => operations.serveList(exchange));
-  const one = serve((exchange, context) => operations.serveOne(exchange, idOf(context)));
+  const one = serve((exchange, context) => {
+    const [id = '', verb] = idOf(context).split(':', 2);
+    return verb === undefined ? operations.serveOne(exchange, id) : actions.serve(exchange, id, verb);
+  });
   const result = serve((exchange, context) => operations.serveResult(exchange, idOf(context)));
   app.all(`${basePath}/operations`, list);
   app.all(`${basePath}/operations/:id`, one);
   app.all(`${basePath}/operations/:id/result`, result);
+  app.all(
+    `${basePath}/operations/:id/events`,
+    serve((exchange, context) => history.serve(exchange, idOf(context))),
+  );
   app.all(
     `${basePath}/openapi.json`,
     serve((exchange) => serveOpenApi(exchange, openapi)),
@@ -51,7 +63,7 @@ export function createApp({ basePath, responder, operations, commands, openapi }
   return app;
 }
 
-/** A plain record of headers and a text or bytes: what the adapter writes without making a web response of it. */
+/** A plain record of headers and a text, bytes or a stream: what the adapter writes without making a web response of it. */
 export function toResponse({ status, headers, body }: RestAnswer): Response {
   return new Response(body as string | null, { status, headers });
 }

@@ -69,6 +69,9 @@ export class CommandRoutes {
   }
 }
 
+/** That a contract may bind, but for those of its own making. */
+export const ALL_METHODS: readonly string[] = ['DELETE', 'GET', 'PATCH', 'POST', 'PUT'];
+
 /** 405, or the answer to OPTIONS. `Allow` has what we add to the contract's own methods. */
 export function refuseMethod(method: string, methods: readonly string[]): RestAnswer {
   const allow = [...new Set([...methods, ...(methods.includes('GET') ? ['HEAD'] : []), 'OPTIONS'])].sort();

@@ -4,6 +4,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../../runtime/clock.ts';
 import { Failure } from '../../runtime/failure.ts';
+import { ALL_METHODS } from './command-routes.ts';
 import type { RestAnswer } from './exchange.ts';
 import { type HeadLimits, headersTooLarge, urlTooLong } from './request-head.ts';
 
@@ -12,6 +13,9 @@ interface ParserError extends Error {
   readonly reason?: string;
   readonly rawPacket?: Buffer;
 }
+
+/** Good but for its method, which Node's parser does not know. */
+const REQUEST_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64} [!-~]+ HTTP\/1\.[01]\r?\n/;
 
 /** Time for the other end to read the answer before the connection is cut. */
 const LINGER_MS = 500;
@@ -24,13 +28,21 @@ export function failureOfParser(error: ParserError, limits: HeadLimits): Failure
         : headersTooLarge(
             `the header fields are over the limit of ${limits.maxHeaderBytes} bytes, or ${limits.maxHeaderCount} fields`,
           );
+    case 'HPE_INVALID_METHOD':
+      return REQUEST_LINE.test(error.rawPacket?.toString('latin1', 0, 4096) ?? '')
+        ? new Failure('METHOD_NOT_ALLOWED', 'the method is not known', { allow: ALL_METHODS })
+        : notHttp(error);
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return new Failure('REQUEST_TOO_LARGE', 'the chunk extensions are too long');
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return new Failure('REQUEST_TIMEOUT', 'the request did not arrive in time');
     default:
-      return new Failure('REQUEST_MALFORMED', `this is no HTTP request: ${error.reason ?? 'it cannot be parsed'}`);
+      return notHttp(error);
   }
+}
+
+function notHttp({ reason = 'it cannot be parsed' }: ParserError): Failure {
+  return new Failure('REQUEST_MALFORMED', `this is no HTTP request: ${reason}`);
 }
 
 /** Whether the packet is a request line alone, and already longer than one may be. */

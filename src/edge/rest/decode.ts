@@ -9,6 +9,7 @@ import { ANONYMOUS } from '../../operations/operation.ts';
 import { Failure } from '../../runtime/failure.ts';
 import type { Call } from '../call.ts';
 import { OnlyRequest, readHops, refuseUnkeptPromises } from '../call-head.ts';
+import { IDEMPOTENCY_KEY, readIdempotencyKey } from '../idempotency-key.ts';
 import type { Exchange } from './exchange.ts';
 import type { Incoming } from './incoming.ts';
 import { requireJsonBody } from './negotiate.ts';
@@ -36,6 +37,7 @@ class RestCall implements Call {
   readonly principal: Principal = ANONYMOUS;
   readonly requests: AsyncIterable<ContractMessage>;
   readonly wait: WaitPreference;
+  readonly idempotencyKey: string | null;
   readonly traceparent: string;
   readonly tracestate: string | null;
   readonly hops: number;
@@ -46,6 +48,7 @@ class RestCall implements Call {
     this.command = matched.command;
     this.requests = new OnlyRequest(() => readRequest(exchange.incoming, matched, maxBodyBytes));
     this.wait = toWait(matched.command, preferences);
+    this.idempotencyKey = readKey(exchange.incoming);
     this.traceparent = exchange.trace.traceparent;
     this.tracestate = exchange.trace.tracestate;
     this.hops = readHops(exchange.incoming.header('sluice-hops'));
@@ -61,6 +64,11 @@ class RestCall implements Call {
     const value = this.#incoming.header(name);
     return value === null ? null : decodeHeader(value);
   }
+}
+
+function readKey(incoming: Incoming): string | null {
+  const text = incoming.header(IDEMPOTENCY_KEY);
+  return text === null ? null : readIdempotencyKey(text, incoming.isRepeated(IDEMPOTENCY_KEY));
 }
 
 async function readRequest(incoming: Incoming, matched: Matched, maxBodyBytes: number): Promise<ContractMessage> {

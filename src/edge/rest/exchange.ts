@@ -1,4 +1,5 @@
 import type { Trace } from '../trace.ts';
+import type { StreamEnd } from './event-streams.ts';
 import type { Incoming } from './incoming.ts';
 
 /** One request on its way through a route, and what is known of it for the log line. */
@@ -19,7 +20,9 @@ export interface RestAnswer {
   readonly status: number;
   /** By lower-case name; may be added to until it is sent. */
   readonly headers: Record<string, string>;
-  readonly body: string | Uint8Array | null;
+  readonly body: string | Uint8Array | ReadableStream<Uint8Array> | null;
+  /** Of a stream: when it has ended, and is logged. Never rejects. */
+  readonly ended?: Promise<StreamEnd>;
   /** `OK`, `ACCEPTED`, or the code of the failure. */
   readonly outcome: string;
   readonly delivery: string | null;

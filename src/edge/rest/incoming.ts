@@ -22,11 +22,15 @@ export interface Incoming {
   readonly localOrigin: string;
   /** By lower-case name; repeated fields joined by a comma. */
   header(name: string): string | null;
+  /** Whether there are several fields of this lower-case name, as far as can be told. */
+  isRepeated(name: string): boolean;
   /**
    * Once only. @throws Failure REQUEST_TOO_LARGE, before any byte is read where `Content-Length` says so; CALL_CANCELLED:
    * the caller went away in the middle.
    */
   readBody(maxBytes: number): Promise<Uint8Array>;
+  /** Breaks the connection, whatever is still being sent. */
+  cutOff(): void;
 }
 
 const NEVER = new AbortController().signal;
@@ -78,12 +82,20 @@ export class NodeIncoming implements Incoming {
     return typeof value === 'string' ? value : Array.isArray(value) ? value.join(', ') : null;
   }
 
+  isRepeated(name: string): boolean {
+    return (this.#incoming.headersDistinct[name]?.length ?? 0) > 1;
+  }
+
   readBody(maxBytes: number): Promise<Uint8Array> {
     const declaredBytes = Number(this.#incoming.headers['content-length'] ?? 0);
     if (declaredBytes > maxBytes) return Promise.reject(bodyTooLarge(maxBytes));
     // A caller that asked first (`Expect: 100-continue`) is told to go on only now that all cheaper refusals are past.
     if (this.#incoming.headers.expect !== undefined) this.#outgoing.writeContinue();
     return collect(this.#incoming, maxBytes);
+  }
+
+  cutOff(): void {
+    this.#outgoing.destroy();
   }
 }
 
@@ -138,11 +150,18 @@ export class FetchIncoming implements Incoming {
     return this.#request.headers.get(name);
   }
 
+  isRepeated(): boolean {
+    return false;
+  }
+
   async readBody(maxBytes: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(await this.#request.arrayBuffer());
     if (bytes.length > maxBytes) throw bodyTooLarge(maxBytes);
     return bytes;
   }
+
+  /** There is no connection. */
+  cutOff(): void {}
 }
 
 /** Stands for a request of which nothing could be read. */
@@ -155,7 +174,9 @@ export const UNREAD: Incoming = Object.freeze({
   peerAddress: null,
   localOrigin: 'http://localhost',
   header: () => null,
+  isRepeated: () => false,
   readBody: () => Promise.resolve(new Uint8Array()),
+  cutOff: () => undefined,
 });
 
 function callerGone(): Failure {

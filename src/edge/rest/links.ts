@@ -20,7 +20,11 @@ export interface OperationLinks {
   readonly self: string;
   /** Absolute. */
   readonly result: string;
-  /** The same as `self` without scheme and host. */
+  /** Absolute. */
+  readonly events: string;
+  /** Absolute. */
+  readonly cancel: string;
+  /** `self` without scheme and host. */
   readonly path: string;
 }
 
@@ -50,7 +54,8 @@ export class Links {
     const { origin, prefix } = this.#public ??
       this.#forwarded(incoming) ?? { origin: incoming.localOrigin, prefix: '' };
     const path = `${prefix}${this.#basePath}/operations/${id}`;
-    return { self: `${origin}${path}`, result: `${origin}${path}/result`, path };
+    const self = `${origin}${path}`;
+    return { self, result: `${self}/result`, events: `${self}/events`, cancel: `${self}:cancel`, path };
   }
 
   #forwarded(incoming: Incoming): Base | null {

@@ -1,4 +1,4 @@
-/** What the caller takes and what it sends (RFC 9110 sections 8.3, 8.4 and 12.5.1). All answers are JSON. */
+/** What the caller takes and what it sends (RFC 9110 sections 8.3, 8.4 and 12.5.1). All answers but streams of events are JSON. */
 
 import { Failure } from '../../runtime/failure.ts';
 import type { Incoming } from './incoming.ts';
@@ -9,13 +9,27 @@ const RANGE = /^[ \t]*([!#$%&'*+.^_`|~0-9a-z-]+\/[!#$%&'*+.^_`|~0-9a-z-]+)[ \t]*
 const WEIGHT = /;[ \t]*q[ \t]*=[ \t]*([0-9.]*)[ \t]*(?:;|$)/;
 
 /** @throws Failure NOT_ACCEPTABLE: `Accept` admits neither application/json nor application/problem+json. */
-export function requireAcceptable(accept: string | null): void {
+export function requireAcceptable(accept: string | null, offered: readonly string[] = SERVED): void {
   if (accept === null || accept === '*/*' || accept === 'application/json') return;
   const ranges = parseAccept(accept);
   if (ranges.size === 0 || SERVED.some((type) => weigh(ranges, type) > 0)) return;
   throw new Failure('NOT_ACCEPTABLE', 'Accept admits no media type of this route', {
-    violations: [{ header: 'accept', detail: `expected one that admits ${SERVED.join(' or ')}` }],
+    violations: [{ header: 'accept', detail: `expected one that admits ${offered.join(' or ')}` }],
   });
+}
+
+const EVENT_STREAM = 'text/event-stream';
+
+/**
+ * How the caller wants a history: as a stream where it weighs that above JSON by name. An `EventSource` asks for it alone.
+ * @throws Failure NOT_ACCEPTABLE
+ */
+export function requireEventsAcceptable(accept: string | null): 'list' | 'stream' {
+  const ranges = parseAccept(accept ?? '');
+  const streamWeight = ranges.get(EVENT_STREAM) ?? ranges.get('text/*') ?? 0;
+  if (streamWeight > (ranges.get('application/json') ?? 0)) return 'stream';
+  requireAcceptable(accept, [...SERVED, EVENT_STREAM]);
+  return 'list';
 }
 
 /** Weight by media range. What is no media range is passed over. */

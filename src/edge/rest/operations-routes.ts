@@ -79,7 +79,7 @@ export class OperationRoutes {
     exchange.route = '/operations';
     if (!isRead(incoming)) return refuseMethod(incoming.method, READ);
     requireAcceptable(incoming.header('accept'));
-    const query = readListQuery(incoming.query);
+    const query = readListQuery(incoming.query, this.#options.commands);
     const page = await this.#options.operations.list(ANONYMOUS, query);
     const documents = page.operations.map((operation) => this.#write(incoming, operation));
     const body = `{"operations":[${documents.join(',')}],"nextPageToken":${JSON.stringify(page.nextPageToken ?? '')}}`;
@@ -91,7 +91,7 @@ export class OperationRoutes {
    * another version than the one read, so that no change falls between.
    */
   async #poll(incoming: Incoming, id: string, ifNoneMatch: string | null): Promise<Polled> {
-    if (!isOperationId(id)) throw new Failure('OPERATION_NOT_FOUND', 'there is no operation of this id');
+    requireOperationId(id);
     const { operations, clock, maxLongPollMs } = this.#options;
     const { waitSeconds } = parsePrefer(incoming.header('prefer'));
     if (waitSeconds === null) return { operation: await operations.get(id, ANONYMOUS), appliedSeconds: null };
@@ -151,6 +151,11 @@ function replayStored(operation: Operation, headers: Record<string, string>): Re
   if (answer.body === null) return answer;
   headers['content-type'] = contentType ?? 'application/octet-stream';
   return { ...answer, body: value ?? new Uint8Array() };
+}
+
+/** @throws Failure OPERATION_NOT_FOUND */
+export function requireOperationId(id: string): void {
+  if (!isOperationId(id)) throw new Failure('OPERATION_NOT_FOUND', 'there is no operation of this id');
 }
 
 function isRead(incoming: Incoming): boolean {

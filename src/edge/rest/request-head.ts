@@ -50,13 +50,26 @@ function checkFields(rawHeaders: readonly string[], limits: HeadLimits): void {
   }
 }
 
-/** Held, though no link is ever made from it: RFC 9112 section 3.2 asks for a 400. */
+/**
+ * Held, though no link is ever made from it: RFC 9112 section 3.2 asks for a 400, also where there are two. Node keeps the
+ * first, and a proxy before us may have gone by the other.
+ */
 function checkHost(incoming: IncomingMessage): void {
   const { host } = incoming.headers;
-  if (host === undefined ? incoming.httpVersion === '1.0' : HOST.test(host)) return;
+  const isOne = host === undefined ? incoming.httpVersion === '1.0' : HOST.test(host);
+  if (isOne && !hasTwoHosts(incoming.rawHeaders)) return;
   throw new Failure('HEADER_INVALID', 'the Host header cannot be read', {
     violations: [{ header: 'host', detail: 'expected one host, with or without a port' }],
   });
+}
+
+function hasTwoHosts(rawHeaders: readonly string[]): boolean {
+  let count = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? '';
+    if (name.length === 4 && name.toLowerCase() === 'host') count += 1;
+  }
+  return count > 1;
 }
 
 export function urlTooLong(maxUrlBytes: number): Failure {

@@ -9,10 +9,12 @@ import { Failure } from '../../runtime/failure.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
 import type { Handle, OperationResource } from '../call.ts';
+import { ActionRoutes } from './action-routes.ts';
 import { createApp, type RestApp, toResponse } from './app.ts';
-import { CommandRoutes, refuseMethod } from './command-routes.ts';
+import { ALL_METHODS, CommandRoutes, refuseMethod } from './command-routes.ts';
 import { failureOfParser, writeOnSocket } from './connection-errors.ts';
 import type { RestAnswer } from './exchange.ts';
+import { HistoryRoutes } from './history-routes.ts';
 import { NodeIncoming, UNREAD } from './incoming.ts';
 import { type LinkOptions, Links } from './links.ts';
 import { OperationRoutes } from './operations-routes.ts';
@@ -35,6 +37,8 @@ export interface RestOptions extends LinkOptions, HeadLimits {
   readonly maxLongPollMs: number;
   /** `Retry-After` of what is not done yet. */
   readonly pollAfterMs: number;
+  /** Streams of operation histories that may be open at once. */
+  readonly maxEventStreams: number;
 }
 
 export const DEFAULT_REST_OPTIONS: Omit<RestOptions, 'host' | 'port'> = Object.freeze({
@@ -51,6 +55,7 @@ export const DEFAULT_REST_OPTIONS: Omit<RestOptions, 'host' | 'port'> = Object.f
   keepAliveTimeoutMs: 65_000,
   maxLongPollMs: 60_000,
   pollAfterMs: 1000,
+  maxEventStreams: 1000,
 });
 
 export interface RestDependencies {
@@ -66,7 +71,6 @@ export interface RestDependencies {
 }
 
 const CONNECTION_CHECK_MS = 1000;
-const ALL_METHODS = ['DELETE', 'GET', 'PATCH', 'POST', 'PUT'];
 
 type Listener = (incoming: IncomingMessage, outgoing: ServerResponse) => unknown;
 
@@ -76,7 +80,8 @@ export function createRestServer(options: RestOptions, dependencies: RestDepende
 
 /**
  * `listen` once, then `beginDrain`, then `close`; `close` alone is enough. Draining: no new connections, commands on the
- * open ones are refused with `NOT_READY`, the status resource still answers, and every answer closes its connection.
+ * open ones are refused with `NOT_READY`, the status resource still answers, streams of events end, and every answer closes
+ * its connection.
  */
 export class RestServer {
   readonly #options: RestOptions;
@@ -84,14 +89,14 @@ export class RestServer {
   readonly #responder: Responder;
   readonly #app: RestApp;
   readonly #server: Server;
-  #draining = false;
+  readonly #draining = new AbortController();
   /** Set once the server was told to stop; resolves when the last connection is gone. */
   #closed: Promise<void> | null = null;
 
   /** @throws Error where `publicUrl` or a trusted proxy cannot be read. */
   constructor(options: RestOptions, dependencies: RestDependencies) {
     const links = new Links(options);
-    const isDraining = () => this.#draining;
+    const isDraining = () => this.#draining.signal.aborted;
     this.#options = options;
     this.#clock = dependencies.clock;
     this.#responder = new Responder({ ...dependencies, links, isDraining });
@@ -116,7 +121,7 @@ export class RestServer {
   }
 
   beginDrain(): void {
-    this.#draining = true;
+    this.#draining.abort();
     this.#closed ??= new Promise((resolve) => this.#server.close(() => resolve()));
   }
 
@@ -129,20 +134,17 @@ export class RestServer {
   }
 
   #createApp(dependencies: RestDependencies, links: Links, isDraining: () => boolean): RestApp {
-    const { contract, handle, openapi, operations, clock } = dependencies;
-    const { maxBodyBytes, maxLongPollMs, pollAfterMs, basePath } = this.#options;
+    const { contract, handle, openapi, operations, clock, metrics } = dependencies;
+    const { maxBodyBytes, maxLongPollMs, pollAfterMs, maxEventStreams, basePath } = this.#options;
+    const { commands } = contract;
+    const draining = this.#draining.signal;
     return createApp({
       basePath,
       openapi,
       responder: this.#responder,
-      operations: new OperationRoutes({
-        commands: contract.commands,
-        operations,
-        links,
-        clock,
-        maxLongPollMs,
-        pollAfterMs,
-      }),
+      operations: new OperationRoutes({ commands, operations, links, clock, maxLongPollMs, pollAfterMs }),
+      actions: new ActionRoutes({ commands, operations, links, pollAfterMs }),
+      history: new HistoryRoutes({ operations, links, clock, metrics, maxEventStreams, pollAfterMs, draining }),
       commands: new CommandRoutes({ routes: contract.routes, handle, links, maxBodyBytes, pollAfterMs, isDraining }),
     });
   }

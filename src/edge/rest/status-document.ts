@@ -34,7 +34,13 @@ export function writeStatusDocument(operation: Operation, command: Command | nul
     deadline: toTimestamp(operation.deadlineMs),
     retainedUntil: operation.retainedUntilMs === null ? null : toTimestamp(operation.retainedUntilMs),
   });
-  const tail = JSON.stringify({ self: links.self, result: links.result });
+  const tail = JSON.stringify({
+    self: links.self,
+    result: links.result,
+    events: links.events,
+    // What is done can no longer be cancelled.
+    ...(isTerminal(operation.state) ? {} : { cancel: links.cancel }),
+  });
   return `${head.slice(0, -1)}${writeOutcome(operation, command, links)},"links":${tail}}`;
 }
 
@@ -71,6 +77,7 @@ function readAsJson(text: Buffer): string | null {
   }
 }
 
-function toTimestamp(timeMs: number): string {
+/** RFC 3339, to the millisecond. */
+export function toTimestamp(timeMs: number): string {
   return new Date(timeMs).toISOString();
 }

@@ -1,0 +1,55 @@
+/** What operators may do with operations where no gateway runs: the store alone, opened by this process. */
+import { randomBytes } from 'node:crypto';
+import type { Config } from './config.ts';
+import { type Administration, Administrator } from './operations/administration.ts';
+import { Cancellations } from './operations/cancel.ts';
+import { createFold } from './operations/fold.ts';
+import { Redrives } from './operations/redrive.ts';
+import { replyTopicOf, type Tools } from './stack.ts';
+import { createStore } from './store/store.ts';
+
+export interface OpenAdministration {
+  readonly administration: Administration;
+  close(): Promise<void>;
+}
+
+/**
+ * Nothing is published from here: what was cancelled or sent again is told, and sent, by the next gateway that does the
+ * chores. Throws `StoreError`, and `FolderLockedError` where a gateway has the folder of the embedded database.
+ */
+export async function openAdministration(config: Config, tools: Tools): Promise<OpenAdministration> {
+  const { clock, logger } = tools;
+  const { retentionMs, lifecycleEvents } = config.operations;
+  const bootId = randomBytes(8).toString('hex');
+  const replyTopic = replyTopicOf(config, bootId);
+  // No reply is settled from here, so there is no result to be checked.
+  const fold = createFold({ retentionMs, checkResult: () => null });
+  const store = await createStore({ ...config.store, bootId, replyTopic, lifecycleEvents }, { fold, clock, logger });
+  const nowMs = () => clock.wallMs();
+  const common = { changes: store, onChanged: () => undefined, nowMs };
+  const cancellations = new Cancellations({
+    ...common,
+    bootId,
+    dispatcher: { withdraw: () => false },
+    sender: { send: () => Promise.reject(new Error('nothing is sent from here')) },
+    recordOf: () => ({ topic: '', partition: null, key: null, value: null, headers: [] }),
+    clearCancellations: async () => undefined,
+    // Nobody is told from here: the row owes the word.
+    maxPending: 0,
+    clock,
+    logger,
+  });
+  const redrives = new Redrives({ ...common, bootId: null, takeUp: async () => undefined, timeoutOf: () => null });
+  const administration = new Administrator({
+    reads: store,
+    cancel: (operation) => cancellations.cancel(operation),
+    redrive: (operation) => redrives.redrive(operation),
+  });
+  return {
+    administration,
+    close: async () => {
+      await cancellations.stop();
+      await store.close();
+    },
+  };
+}

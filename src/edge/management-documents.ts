@@ -1,0 +1,102 @@
+/**
+ * What operators see of an operation: all of it, but for the bytes of its result unless they are asked for. The names are
+ * those of the callers' status document.
+ */
+import { createHash } from 'node:crypto';
+import type { RebuildReport } from '../operations/administration.ts';
+import { isTerminal, type Operation, type OperationResult, resultOf } from '../operations/operation.ts';
+import type { OperationEvent, RecordedEvent } from '../operations/ports.ts';
+
+export interface DocumentOptions {
+  /** With the bytes of the result: as JSON where they are, else in base64. */
+  readonly full: boolean;
+}
+
+export function writeOperation(operation: Operation, options: DocumentOptions): object {
+  const result = resultOf(operation);
+  return {
+    id: operation.id,
+    command: operation.command,
+    principal: operation.principal,
+    state: operation.state,
+    done: isTerminal(operation.state),
+    version: operation.version,
+    attempt: operation.attempt,
+    progress: operation.progress,
+    createdAt: toTimestamp(operation.createdAtMs),
+    updatedAt: toTimestamp(operation.updatedAtMs),
+    deadline: toTimestamp(operation.deadlineMs),
+    retainedUntil: operation.retainedUntilMs === null ? null : toTimestamp(operation.retainedUntilMs),
+    ...(result !== null && { result: writeResult(result, options) }),
+    ...(operation.error !== null && { error: operation.error }),
+  };
+}
+
+/** What the event does not say is left out. */
+export function writeEvent({ number, event, late }: RecordedEvent, options: DocumentOptions): object {
+  return {
+    number,
+    type: event.type,
+    at: toTimestamp(event.atMs),
+    ...(late && { late }),
+    ...writeDetails(event, options),
+  };
+}
+
+function writeDetails(event: OperationEvent, options: DocumentOptions): object {
+  const { position, progress, result, error, published, by, afterAttempt, deadlineMs } = event;
+  return {
+    ...(position && { reply: { ...position, offset: String(position.offset) } }),
+    ...(progress && { progress }),
+    ...(result && { result: writeResult(result, options) }),
+    ...(error && { error }),
+    ...(published && { published: { ...published, offset: String(published.offset) } }),
+    ...(by != null && { by }),
+    ...(afterAttempt != null && { afterAttempt }),
+    ...(deadlineMs != null && { deadline: toTimestamp(deadlineMs) }),
+  };
+}
+
+function writeResult({ value, contentType, httpStatus, headers }: OperationResult, { full }: DocumentOptions): object {
+  const bytes = value === null ? Buffer.alloc(0) : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  return {
+    contentType,
+    sizeBytes: bytes.length,
+    ...(httpStatus !== null && { httpStatus }),
+    ...(headers.length > 0 && { headers }),
+    ...(full && writeBytes(bytes)),
+  };
+}
+
+function writeBytes(bytes: Buffer): object {
+  try {
+    return { value: JSON.parse(bytes.toString('utf8')) as unknown };
+  } catch {
+    return { base64: bytes.toString('base64') };
+  }
+}
+
+export function writeRebuildReport({ operations, events, differences }: RebuildReport): object {
+  const written = differences.map(({ operationId, field, row, rebuilt }) => ({
+    operationId,
+    field,
+    row: toPlain(row),
+    rebuilt: toPlain(rebuilt),
+  }));
+  return { operations, events, differences: written };
+}
+
+/** Any value of a row as JSON: integers of 64 bits as text, bytes by their size and hash. */
+function toPlain(value: unknown): unknown {
+  if (typeof value === 'bigint') return String(value);
+  if (value instanceof Uint8Array) {
+    return { sizeBytes: value.length, sha256: createHash('sha256').update(value).digest('hex') };
+  }
+  if (Array.isArray(value)) return value.map(toPlain);
+  if (value instanceof Date || typeof value !== 'object' || value === null) return value ?? null;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, toPlain(item)]));
+}
+
+function toTimestamp(timeMs: number): string {
+  return new Date(timeMs).toISOString();
+}

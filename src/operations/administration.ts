@@ -1,0 +1,141 @@
+import { Failure } from '../runtime/failure.ts';
+import { isOperationId } from '../runtime/ids.ts';
+import { failureOfRead } from './failures.ts';
+import { type ListRequest, listPage, type OperationPage } from './list.ts';
+import type { Operation } from './operation.ts';
+import type { OperationReads, RecordedEvent } from './ports.ts';
+import { compareRebuilt, rebuildOperation } from './rebuild.ts';
+/** One field of a row that its events do not give. */
+export interface RebuildDifference {
+  readonly operationId: string;
+  readonly field: string;
+  readonly row: unknown;
+  readonly rebuilt: unknown;
+}
+
+export interface RebuildReport {
+  readonly operations: number;
+  readonly events: number;
+  /** At most a hundred are listed. */
+  readonly differences: readonly RebuildDifference[];
+}
+
+/** Operations that nobody has reported on in the time that their command allows. */
+export interface UnreconciledReads {
+  listUnreconciled(query: { readonly beforeId: string | null; readonly limit: number }): Promise<readonly Operation[]>;
+}
+
+/** What an operator may do with everybody's operations: the management port and the command line. Throws `Failure`. */
+export interface Administration {
+  get(id: string): Promise<Operation>;
+  /** `principal` null: everybody's. */
+  list(request: ListRequest & { readonly principal: string | null }): Promise<OperationPage>;
+  listUnreconciled(request: Pick<ListRequest, 'pageSize' | 'pageToken'>): Promise<OperationPage>;
+  cancel(id: string): Promise<Operation>;
+  /** Throws `OPERATION_DONE` too. */
+  redrive(id: string): Promise<Operation>;
+  readEvents(id: string, afterNumber: number): Promise<readonly RecordedEvent[]>;
+  /** Folds the events of every operation (or of one) again and says where its row differs. Changes nothing. */
+  rebuild(id: string | null, signal: AbortSignal): Promise<RebuildReport>;
+}
+
+const EVENT_PAGE = 200;
+const REBUILD_PAGE = 200;
+const MAX_DIFFERENCES = 100;
+
+export interface AdministratorDeps {
+  readonly reads: OperationReads & UnreconciledReads;
+  readonly cancel: (operation: Operation) => Promise<Operation>;
+  readonly redrive: (operation: Operation) => Promise<Operation>;
+}
+
+export class Administrator implements Administration {
+  readonly #deps: AdministratorDeps;
+
+  constructor(deps: AdministratorDeps) {
+    this.#deps = deps;
+  }
+
+  async get(id: string): Promise<Operation> {
+    if (!isOperationId(id)) throw new Failure('OPERATION_NOT_FOUND', 'an operation id is a UUIDv7 in lower case');
+    const [operation] = await this.#read(() => this.#deps.reads.read([id]));
+    if (operation) return operation;
+    throw new Failure('OPERATION_NOT_FOUND', `there is no operation ${id}`);
+  }
+
+  list(request: ListRequest & { readonly principal: string | null }): Promise<OperationPage> {
+    const { principal } = request;
+    return this.#read(() => listPage(request, (query) => this.#deps.reads.list({ ...query, principal })));
+  }
+
+  listUnreconciled(request: Pick<ListRequest, 'pageSize' | 'pageToken'>): Promise<OperationPage> {
+    const asked = { ...request, command: null, state: null };
+    return this.#read(() => listPage(asked, (query) => this.#deps.reads.listUnreconciled(query)));
+  }
+
+  async cancel(id: string): Promise<Operation> {
+    const operation = await this.get(id);
+    return this.#read(() => this.#deps.cancel(operation));
+  }
+
+  async redrive(id: string): Promise<Operation> {
+    const operation = await this.get(id);
+    return this.#read(() => this.#deps.redrive(operation));
+  }
+
+  async readEvents(id: string, afterNumber: number): Promise<readonly RecordedEvent[]> {
+    await this.get(id);
+    return this.#read(() => this.#deps.reads.readEvents(id, afterNumber, EVENT_PAGE));
+  }
+
+  async rebuild(id: string | null, signal: AbortSignal): Promise<RebuildReport> {
+    const report = { operations: 0, events: 0, differences: [] as RebuildDifference[] };
+    for await (const row of id === null ? this.#all() : [await this.get(id)]) {
+      if (signal.aborted) break;
+      const whole = await this.#readWhole(row.id);
+      // Purged meanwhile.
+      if (whole === null) continue;
+      const { operation, history } = whole;
+      report.operations += 1;
+      report.events += history.length;
+      const found = compareRebuilt(operation, rebuildOperation(operation, history));
+      report.differences.push(...found.slice(0, MAX_DIFFERENCES - report.differences.length));
+    }
+    return report;
+  }
+
+  /** The row first: events that come after it are not its own yet. */
+  async #readWhole(id: string): Promise<{ operation: Operation; history: readonly RecordedEvent[] } | null> {
+    const { reads } = this.#deps;
+    const [operation] = await this.#read(() => reads.read([id]));
+    if (operation === undefined) return null;
+    const history: RecordedEvent[] = [];
+    while ((history.at(-1)?.number ?? 0) < operation.version) {
+      const after = history.at(-1)?.number ?? 0;
+      const page = await this.#read(() => reads.readEvents(id, after, EVENT_PAGE));
+      const its = page.filter(({ number }) => number <= operation.version);
+      if (its.length === 0) break;
+      history.push(...its);
+    }
+    return { operation, history };
+  }
+
+  async *#all(): AsyncIterable<Operation> {
+    let beforeId: string | null = null;
+    for (;;) {
+      const query = { principal: null, command: null, state: null, beforeId, limit: REBUILD_PAGE };
+      const rows: readonly Operation[] = await this.#read(() => this.#deps.reads.list(query));
+      yield* rows;
+      if (rows.length < REBUILD_PAGE) return;
+      beforeId = (rows.at(-1) as Operation).id;
+    }
+  }
+
+  async #read<Result>(read: () => Promise<Result>): Promise<Result> {
+    try {
+      return await read();
+    } catch (error) {
+      throw failureOfRead(error);
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import type { OffsetMove } from '../operations/ports.ts';
+import { appendedColumns, endsNow, type FoldedOperation, foldedColumns, isChanged } from './change-columns.ts';
+import { columnOf, flagOf } from './columns.ts';
+import type { Statement } from './database.ts';
+import { loadStatement } from './statements.ts';
+
+const UPDATE = loadStatement('update-operations');
+const MOVE = loadStatement('move-lease');
+const REDRIVE = loadStatement('redrive-operations');
+const CONCLUDE = loadStatement('conclude-operations');
+
+export interface WriteOptions {
+  readonly replyTopic: string;
+  /** Whether each event is owed to the topic of lifecycle events. */
+  readonly owesEvents: boolean;
+}
+
+/**
+ * What is to be written of folded operations, and the move of a lease that is locked. One statement does for all that
+ * happens a thousand times a second; what a re-drive or an unhappy end adds to the row stands in statements of its own,
+ * which other batches do not pay for.
+ */
+export function writeFolded(
+  folded: readonly FoldedOperation[],
+  move: OffsetMove | null,
+  options: WriteOptions,
+): Statement[] {
+  const changed = folded.filter(isChanged);
+  if (changed.length === 0) return move === null ? [] : [moveLease(move, options.replyTopic)];
+  const moved =
+    move === null ? [null, null, null, null] : [options.replyTopic, move.partition, move.fence, move.nextOffset];
+  const params = [...foldedColumns(changed), ...appendedColumns(changed), options.owesEvents, ...moved];
+  return [{ sql: UPDATE, params }, ...redrive(changed.filter(isRedriven)), ...conclude(changed.filter(leavesWork))];
+}
+
+/** Of a lease that nobody has locked: no row where it was taken over or moved. */
+export function moveLease(move: OffsetMove, replyTopic: string): Statement {
+  const { partition, fence, expectedOffset, nextOffset } = move;
+  return { sql: MOVE, params: [replyTopic, partition, fence, expectedOffset, nextOffset] };
+}
+
+function isRedriven({ operation, before, publication }: FoldedOperation): boolean {
+  if (publication?.kind === 'cleared') return true;
+  return operation.attempt !== before.attempt || operation.deadlineMs !== before.deadlineMs;
+}
+
+function redrive(redriven: readonly FoldedOperation[]): Statement[] {
+  if (redriven.length === 0) return [];
+  const params = [
+    columnOf(redriven, ({ operation }) => operation.id),
+    columnOf(redriven, ({ operation }) => operation.attempt),
+    columnOf(redriven, ({ operation }) => operation.deadlineMs),
+    columnOf(redriven, ({ publication }) => publication?.kind === 'cleared'),
+    columnOf(redriven, ({ publication }) => (publication?.kind === 'cleared' ? publication.claimedBy : null)),
+  ];
+  return [{ sql: REDRIVE, params }];
+}
+
+function leavesWork(one: FoldedOperation): boolean {
+  return endsNow(one) && (freesKey(one) || owesDeadLetter(one) || owesCancellation(one));
+}
+
+/** The command reaches nobody, so the caller may try it again under the same key. */
+function freesKey({ operation }: FoldedOperation): boolean {
+  return operation.error?.delivery === 'not_sent';
+}
+
+function owesDeadLetter(one: FoldedOperation): boolean {
+  return one.owesDeadLetter;
+}
+
+/** Where anybody may have sent the command; the row says the rest. */
+function owesCancellation(one: FoldedOperation): boolean {
+  return one.operation.state === 'cancelled' && !freesKey(one);
+}
+
+function conclude(concluded: readonly FoldedOperation[]): Statement[] {
+  if (concluded.length === 0) return [];
+  const params = [
+    columnOf(concluded, ({ operation }) => operation.id),
+    flagOf(concluded, owesDeadLetter),
+    flagOf(concluded, owesCancellation),
+    flagOf(concluded, freesKey),
+  ];
+  return [{ sql: CONCLUDE, params }];
+}

@@ -1,0 +1,3 @@
+SELECT least(count(*), $2::int)::int AS number FROM (
+-- @unreconciled-ids
+) AS u

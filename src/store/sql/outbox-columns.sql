@@ -1,0 +1,11 @@
+  o.id,
+  o.command,
+  o.record_topic,
+  o.record_key,
+  o.record_headers,
+  o.record_value,
+  o.attempt,
+  (extract(epoch FROM o.deadline) * 1000)::float8 AS deadline_ms,
+  o.ends_at_ack,
+  o.maybe_sent,
+  o.ordered

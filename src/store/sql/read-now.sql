@@ -1,0 +1,1 @@
+SELECT (extract(epoch FROM sluice.sluice_now()) * 1000)::float8 AS now_ms

@@ -1,0 +1,1 @@
+SELECT partition, next_offset FROM sluice.lease WHERE topic = $1::text
