@@ -24,13 +24,13 @@ export default defineConfig({
         },
       },
       {
-        // Short forms of the fault runs, one after the other and after all else: each starts its own servers, gateways and
-        // workers, and what they count must not be what a busy machine does. The long forms: `npm run test:faults`.
+        // Short forms of the fault runs, after all else: each file starts its own servers, gateways and workers. The long
+        // forms: `npm run test:faults`.
         test: {
           ...common,
           name: 'faults',
           include: ['test/faults/*.test.ts'],
-          maxWorkers: 1,
+          maxWorkers: 2,
           testTimeout: 240_000,
           hookTimeout: 120_000,
           sequence: { groupOrder: 1 },
