@@ -23,7 +23,7 @@ that is wrong is reported together, and the exit code is 1. \`sluice check\` doe
 
 Sluice binds loopback addresses unless told otherwise. As long as nobody is authenticated, \`http.host\` and \`grpc.host\` may
 be others only together with \`auth: none\` (\`SLUICE_AUTH=none\`), which lets everybody in. The management port serves
-health and metrics to whoever reaches it, and takes no calls: \`management.host\` is not held to that.
+health and metrics to whoever reaches it, and takes no calls of callers (\`management.operations\` is for operators): \`management.host\` is not held to that.
 
 \`\`\`yaml
 contract:

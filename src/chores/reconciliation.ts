@@ -2,7 +2,7 @@ import type { Metrics } from '../runtime/metrics.ts';
 import type { Chore } from './chore.ts';
 import type { Unreconciled } from './ports.ts';
 
-const EVERY_MS = 30_000;
+const EVERY_MS = 10_000;
 /** Past it the number says only that there are very many. */
 const COUNT_LIMIT = 10_000;
 

@@ -1,25 +1,10 @@
-import type { Outbox, OutboxRow } from '../operations/outbox.ts';
-import type { CommandRecord, ResealCommand } from '../operations/ports.ts';
+import type { Dispatcher } from '../operations/dispatch.ts';
+import type { ClaimBounds, Outbox, OutboxRow } from '../operations/outbox.ts';
+import type { ResealCommand } from '../operations/ports.ts';
 import { Failure } from '../runtime/failure.ts';
 
-/** The part of `operations/dispatch.ts` that chores lean on. */
-export interface CommandDispatcher {
-  room(): { readonly items: number; readonly bytes: number };
-  /** Whether it publishes, or is about to publish, the command of this operation. */
-  holds(operationId: string): boolean;
-  /** Throws `Failure` `OVERLOADED` at its bounds. */
-  reserve(record: CommandRecord, operationId: string): void;
-  /** Publishes and marks in the background. Resolves once that is done or given up; never rejects. */
-  dispatch(work: {
-    readonly operationId: string;
-    readonly record: CommandRecord;
-    readonly attempt: number;
-    readonly deadlineMs: number;
-    readonly endsAtAck: boolean;
-    readonly maybeSent: boolean;
-    readonly ordered: boolean;
-  }): Promise<void>;
-}
+/** The part of the dispatcher that chores lean on. */
+export type CommandDispatcher = Pick<Dispatcher, 'room' | 'holds' | 'reserve' | 'dispatch'>;
 
 /** A row that is being published. */
 export interface TakenRow {
@@ -55,10 +40,11 @@ export class Uptake {
   }
 
   /** Null where the dispatcher has no room. */
-  room(maxItems: number): { readonly maxItems: number; readonly maxBytes: number } | null {
-    const { items, bytes } = this.#deps.dispatcher.room();
+  room(maxItems: number): Omit<ClaimBounds, 'ofTheDead'> | null {
+    const { items, bytes, fullTopics } = this.#deps.dispatcher.room();
     if (items <= 0 || bytes <= 0) return null;
-    return { maxItems: Math.min(maxItems, items), maxBytes: Math.min(MAX_CLAIM_BYTES, bytes) };
+    const maxBytes = Math.min(MAX_CLAIM_BYTES, bytes);
+    return { maxItems: Math.min(maxItems, items), maxBytes, exceptTopics: fullTopics };
   }
 
   holds(operationId: string): boolean {

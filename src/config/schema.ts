@@ -224,7 +224,7 @@ export const configSchema = z.object({
     maxPendingSettlements: integer(
       10_000,
       [1, 1_000_000],
-      'Replies of one partition that wait to be settled; past it the partition is read no further.',
+      'Replies of one partition that wait to be settled; past it they are read again later (in-process: the partition waits).',
     ),
     maxPendingSettlementBytes: bytes(128 * MIB, [MIB, 4096 * MIB], 'The same, in bytes.'),
     maxResultBytes: bytes(4 * MIB, [KIB, 64 * MIB], 'Longest result of an operation.'),

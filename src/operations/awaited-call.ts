@@ -153,6 +153,7 @@ export class AwaitedCall {
   }
 
   #hold(arrival: Arrival): OfferVerdict {
+    if (this.#held.some((held) => isSame(held, arrival))) return 'held';
     if (this.heldAnswer() !== null) return 'stale';
     if (!isEnd(arrival)) this.#superseded = this.#held.pop() ?? null;
     this.#held.push(arrival);
@@ -180,6 +181,12 @@ export class AwaitedCall {
     if (pull) pull(end);
     else this.#queue.push(end);
   }
+}
+
+/** Read again, after the source was moved back. */
+function isSame(one: Arrival, other: Arrival): boolean {
+  const [here, there] = [one.reply.position, other.reply.position];
+  return here.partition === there.partition && here.offset === there.offset;
 }
 
 function isEnd(arrival: Arrival): boolean {

@@ -9,6 +9,14 @@ export interface DispatchBounds {
   readonly maxPendingPerTopic: number;
 }
 
+/** What may still be taken up. */
+export interface DispatchRoom {
+  readonly items: number;
+  readonly bytes: number;
+  /** Topics that have all the places that one may have. */
+  readonly fullTopics: readonly string[];
+}
+
 /** The recorded commands that this instance holds until they are on the log: how many, how large, of which topics. */
 export class DispatchSlots {
   readonly #bounds: DispatchBounds;
@@ -28,8 +36,10 @@ export class DispatchSlots {
     return this.#ids.has(operationId);
   }
 
-  room(): { readonly items: number; readonly bytes: number } {
+  room(): DispatchRoom {
+    const { maxPendingPerTopic } = this.#bounds;
     return {
+      fullTopics: [...this.#byTopic].filter(([, count]) => count >= maxPendingPerTopic).map(([topic]) => topic),
       items: Math.max(0, this.#bounds.maxPending - this.#ids.size),
       bytes: Math.max(0, this.#bounds.maxPendingBytes - this.#bytes),
     };

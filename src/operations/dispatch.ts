@@ -4,7 +4,7 @@ import type { Logger } from '../runtime/log.ts';
 import { Trouble } from '../runtime/trouble.ts';
 import type { ChangeWriter } from './changes.ts';
 import type { DispatchMarks } from './dispatch-marks.ts';
-import { type DispatchBounds, DispatchSlots } from './dispatch-slots.ts';
+import { type DispatchBounds, type DispatchRoom, DispatchSlots } from './dispatch-slots.ts';
 import { eventOf } from './events.ts';
 import { PUBLISH_DETAIL } from './failures.ts';
 import type { OperationError } from './operation.ts';
@@ -73,8 +73,8 @@ export class Dispatcher {
   }
 
   /** What may still be taken up. */
-  room(): { readonly items: number; readonly bytes: number } {
-    return this.#stop.signal.aborted ? { items: 0, bytes: 0 } : this.#slots.room();
+  room(): DispatchRoom {
+    return this.#stop.signal.aborted ? { items: 0, bytes: 0, fullTopics: [] } : this.#slots.room();
   }
 
   holds(operationId: string): boolean {
@@ -180,15 +180,15 @@ export class Dispatcher {
   }
 
   /**
-   * A worker must not run what nobody waits for any more. A record that may have been sent stays as it is: a reply may be
-   * on its way, and only who has read all replies can say that there is none (the chores do).
+   * A worker must not run what nobody waits for any more. It is the chores that end the operation, by the database's clock:
+   * one that was never sent at once, which is why the claim is given back; another one when all replies are read.
    */
-  async #giveUpLate(work: Dispatch, maybeSent: boolean): Promise<void> {
-    if (!maybeSent) return this.#expireUnsent(work);
-    this.#deps.logger.warn(
-      { operationId: work.operationId },
-      'a command of unknown fate is not sent again after its deadline',
-    );
+  async #giveUpLate({ operationId }: Dispatch, maybeSent: boolean): Promise<void> {
+    const { bootId, outbox, logger } = this.#deps;
+    logger.warn({ operationId, maybeSent }, 'a command is not sent any more, its deadline is over');
+    await outbox.giveBack(bootId, [{ operationId, maybeSent }]).catch((error) => {
+      logger.debug({ operationId, cause: String(error) }, 'its claim was not given back');
+    });
   }
 
   #markDispatched(work: Dispatch, published: PublishReceipt): Promise<void> {
@@ -203,29 +203,17 @@ export class Dispatcher {
   }
 
   #fail(work: Dispatch, cause: PublishError, maybeSent: boolean): Promise<void> {
+    const { bootId, nowMs, changes } = this.#deps;
     const isTooLarge = cause.problem === 'too_large';
-    return this.#conclude(work, 'failed', {
+    const error: OperationError = {
       code: isTooLarge ? 'REQUEST_TOO_LARGE' : 'CHANNEL_UNAVAILABLE',
       grpcCode: isTooLarge ? 'RESOURCE_EXHAUSTED' : 'UNAVAILABLE',
       message: PUBLISH_DETAIL[cause.problem],
       details: null,
       delivery: maybeSent ? 'unknown' : 'not_sent',
-    });
-  }
-
-  #expireUnsent(work: Dispatch): Promise<void> {
-    return this.#conclude(work, 'expired', {
-      code: 'OPERATION_EXPIRED',
-      grpcCode: 'DEADLINE_EXCEEDED',
-      message: 'the command could not be sent before its deadline',
-      details: null,
-      delivery: 'not_sent',
-    });
-  }
-
-  #conclude(work: Dispatch, type: 'failed' | 'expired', error: OperationError): Promise<void> {
-    const { bootId, nowMs, changes } = this.#deps;
-    const event = eventOf(type, nowMs(), { error, by: bootId });
+    };
+    // Of this attempt: another one may be on its way by now.
+    const event = eventOf('failed', nowMs(), { error, by: bootId, afterAttempt: work.attempt });
     return changes.write({ operationId: work.operationId, events: [event] });
   }
 }

@@ -54,6 +54,13 @@ export function failureOfPublish(error: unknown): Failure {
   return new Failure(code, detail, { delivery, retryAfterMs: RETRY_AFTER_MS, cause: error });
 }
 
+/** The key belongs to another payload: to this operation, where it is known. */
+export function reusedFailure(operationId: string | null): Failure {
+  const whose = operationId === null ? 'a call that is under way' : `operation ${operationId}`;
+  const detail = `the Idempotency-Key belongs to ${whose}, which has another payload`;
+  return new Failure('IDEMPOTENCY_KEY_REUSED', detail, { violations: [{ detail, header: 'idempotency-key' }] });
+}
+
 /** The store did not answer a question. `delivery` is of the request that asked. */
 export function failureOfRead(error: unknown, delivery: Delivery = 'unknown'): Failure {
   if (error instanceof Failure) return error;

@@ -33,6 +33,8 @@ export function createFold(options: FoldOptions): Fold {
       const next = TRANSITIONS[operation.state][event.type];
       if (next === 'absorbed' || hasTooLongAHistory(operation, event)) {
         if (isNoNews(event)) continue;
+        // A sign of life past the bound of the history is one all the same: silence is counted from it.
+        if (next !== 'absorbed') operation = { ...operation, updatedAtMs: Math.max(operation.updatedAtMs, event.atMs) };
         lateEvents += 1;
         if (lateEvents > MAX_LATE_EVENTS) continue;
         operation = { ...operation, version: operation.version + 1 };

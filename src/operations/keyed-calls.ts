@@ -1,6 +1,6 @@
 import { Batcher, BatchFullError } from '../runtime/batch.ts';
 import { Failure } from '../runtime/failure.ts';
-import { failureOfRead, RETRY_AFTER_MS } from './failures.ts';
+import { failureOfRead, RETRY_AFTER_MS, reusedFailure } from './failures.ts';
 import type { Invocation } from './invocation.ts';
 import type { IdempotencyKey, KeyHolder, KeyScope, OperationReads } from './ports.ts';
 
@@ -31,7 +31,7 @@ export class KeyedCalls {
   readonly #options: KeyedCallsOptions;
   readonly #lookUps: Batcher<KeyScope, KeyHolder | null>;
   /** By scope; there from the first call's look-up to its insert. */
-  readonly #first = new Map<string, Promise<KeyHolder>>();
+  readonly #first = new Map<string, { readonly holder: Promise<KeyHolder>; readonly fingerprint: Uint8Array }>();
   #joined = 0;
 
   constructor(reads: Pick<OperationReads, 'readByKeys'>, options: KeyedCallsOptions) {
@@ -48,11 +48,16 @@ export class KeyedCalls {
     const scope = scopeOf(invocation);
     const name = JSON.stringify([scope.principal, scope.command, scope.key]);
     const first = this.#first.get(name);
-    if (first !== undefined) return { kind: 'known', holder: await this.#join(first) };
+    const { fingerprint } = invocation.idempotency as IdempotencyKey;
+    if (first !== undefined) {
+      // Whatever becomes of the first one, it is another request.
+      if (Buffer.compare(first.fingerprint, fingerprint) !== 0) throw reusedFailure(null);
+      return { kind: 'known', holder: await this.#join(first.holder) };
+    }
     const holding = Promise.withResolvers<KeyHolder>();
     // Rejected while nobody joined, it would end the process.
     holding.promise.catch(() => undefined);
-    this.#first.set(name, holding.promise);
+    this.#first.set(name, { holder: holding.promise, fingerprint });
     const complete = (holder: KeyHolder) => {
       this.#first.delete(name);
       holding.resolve(holder);

@@ -5,7 +5,7 @@ import type { AwaitedCalls } from './awaited-calls.ts';
 import { formatCorrelation } from './correlation.ts';
 import { type Departure, dispatchOf, expiredFailure, newOperation } from './departure.ts';
 import type { Dispatcher } from './dispatch.ts';
-import { failureOfAccept, failureOfPublish, RETRY_AFTER_MS } from './failures.ts';
+import { failureOfAccept, failureOfPublish, RETRY_AFTER_MS, reusedFailure } from './failures.ts';
 import type { Invocation, Outcome } from './invocation.ts';
 import type { KeyedCalls } from './keyed-calls.ts';
 import { isTerminal, type Operation } from './operation.ts';
@@ -87,18 +87,17 @@ export class Operations {
     return this.#awaitRecorded(departure, accepted.operation);
   }
 
-  /** The answer of the operation that has the key; while its first caller waits, this one waits along. */
+  /** The answer of the operation that has the key, for which this caller waits as long as it asks to: mostly the first one is gone. */
   async #answerHolder(invocation: Invocation, holder: KeyHolder, startedAtMs: number): Promise<Outcome> {
     refuseOtherPayload(invocation, holder);
-    const { operation, waitUntilMs } = holder;
+    const { operation } = holder;
     invocation.onRecorded?.(operation);
     if (isTerminal(operation.state)) return { kind: 'settled', operation };
     const plan = planWait(invocation, startedAtMs);
-    const leftMs = Math.min(plan.waitMs, (waitUntilMs ?? 0) - this.#deps.nowMs());
-    if (leftMs <= 0) return concludeWait(operation, invocation.signal, plan);
     const { signal } = invocation;
+    if (plan.waitMs === 0) return concludeWait(operation, signal, plan);
     // Not told what is known: it may have been settled since, and is read again once the wait is registered.
-    const waiting = { untilMs: this.#deps.clock.monotonicMs() + leftMs, signal };
+    const waiting = { untilMs: startedAtMs + plan.waitMs, signal };
     return concludeWait((await this.#waitFor(operation.id, waiting)) ?? operation, signal, plan);
   }
 
@@ -260,14 +259,12 @@ export class Operations {
 
 function holderOf(departure: Departure, operation: Operation): KeyHolder {
   const { fingerprint } = departure.invocation.idempotency as IdempotencyKey;
-  const { plan, createdAtMs } = departure;
-  return { operation, fingerprint, waitUntilMs: plan.waitMs > 0 ? createdAtMs + plan.waitMs : null };
+  return { operation, fingerprint };
 }
 
 function refuseOtherPayload({ idempotency }: Invocation, holder: KeyHolder): void {
   if (Buffer.compare((idempotency as IdempotencyKey).fingerprint, holder.fingerprint) === 0) return;
-  const detail = `the Idempotency-Key belongs to operation ${holder.operation.id}, which has another payload`;
-  throw new Failure('IDEMPOTENCY_KEY_REUSED', detail, { violations: [{ detail, header: 'idempotency-key' }] });
+  throw reusedFailure(holder.operation.id);
 }
 
 function concludeWait(operation: Operation, signal: AbortSignal, plan: WaitPlan): Outcome {

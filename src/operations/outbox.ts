@@ -14,6 +14,15 @@ export interface OutboxRow {
   readonly ordered: boolean;
 }
 
+export interface ClaimBounds {
+  readonly maxItems: number;
+  readonly maxBytes: number;
+  /** Also what instances have claimed that are dead. */
+  readonly ofTheDead: boolean;
+  /** Topics for which there is no room: theirs must not stand before those of others. */
+  readonly exceptTopics: readonly string[];
+}
+
 /** The rows whose record is not on the log: the operation row is the outbox. Every method throws `StoreError`. */
 export interface Outbox {
   /**
@@ -21,10 +30,7 @@ export interface Outbox {
    * are then `maybeSent`), oldest first. Of ordered ones only the first of its topic and key that is unpublished, whoever claims
    * the earlier ones. A row past its deadline that was never sent is left to expiry.
    */
-  claimAbandoned(
-    bootId: string,
-    bounds: { readonly maxItems: number; readonly maxBytes: number; readonly ofTheDead: boolean },
-  ): Promise<readonly OutboxRow[]>;
+  claimAbandoned(bootId: string, bounds: ClaimBounds): Promise<readonly OutboxRow[]>;
   /** Ids of unpublished rows that this boot has claimed, oldest first, older than `minAgeMs`. */
   listClaimed(
     bootId: string,

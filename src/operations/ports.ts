@@ -132,8 +132,6 @@ export interface IdempotencyKey {
 export interface KeyHolder {
   readonly operation: Operation;
   readonly fingerprint: Uint8Array;
-  /** End of its caller's first synchronous wait, Unix ms; null where nobody waited. */
-  readonly waitUntilMs: number | null;
 }
 
 export interface KeyScope {
@@ -335,7 +333,7 @@ export interface FoldOutcome {
 
 // ---- what operations lean on inside the gateway ----------------------------------------------------------------------
 
-/** The reply partition that is this instance's own, while its lease is valid. */
+/** The reply partition that is this instance's own, until it is known to be another's: who writes shows the fence. */
 export interface HomeLease {
   /** Null while there is none: the instance is not ready. */
   home(): LeaseProof | null;

@@ -48,7 +48,8 @@ export class Promoter {
   async promote(departure: Departure, call: AwaitedCall, publish: Promise<PublishReceipt>): Promise<Outcome> {
     const row = promotedRow(departure, call, this.#bootId);
     try {
-      this.#dispatcher.reserve(departure.record, departure.id);
+      // What is on the log needs no place among the unpublished.
+      if (row.published === null) this.#dispatcher.reserve(departure.record, departure.id);
     } catch {
       return this.#answerWithoutRow(departure, call);
     }
@@ -69,7 +70,6 @@ export class Promoter {
     const held = call.completePromotion();
     this.#calls.keepRecorded(call);
     if (row.published === null) void this.#dispatcher.follow(dispatchOf(departure), publish);
-    else this.#dispatcher.giveBack(departure.record, departure.id);
     this.heldReplies.settle(held);
   }
 

@@ -1,5 +1,5 @@
 import type { RebuildDifference } from './administration.ts';
-import { createFold } from './fold.ts';
+import { createFold, MAX_EVENTS } from './fold.ts';
 import type { Operation } from './operation.ts';
 import type { RecordedEvent } from './ports.ts';
 
@@ -43,7 +43,8 @@ const COMPARED: Readonly<Record<string, (operation: Operation) => unknown>> = {
   state: ({ state }) => state,
   version: ({ version }) => version,
   attempt: ({ attempt }) => attempt,
-  updatedAt: ({ updatedAtMs }) => Math.round(updatedAtMs),
+  // Past the bound of the history signs of life move the row and are only counted.
+  updatedAt: ({ updatedAtMs, version }) => (version < MAX_EVENTS ? Math.round(updatedAtMs) : null),
   progress: ({ progress }) => progress,
   result: ({ result }) => result && { ...result, value: result.value && Buffer.from(result.value).toString('base64') },
   error: ({ error }) => error,

@@ -1,5 +1,6 @@
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
+import type { Forwarder } from './forwarder.ts';
 import type { PartitionCursor } from './partition-cursor.ts';
 import type { ReplyBatch, ReplySource, Reread } from './ports.ts';
 
@@ -7,6 +8,7 @@ const LOOK_MS = 250;
 
 export interface CatchUpDeps {
   readonly source: Pick<ReplySource, 'reread'>;
+  readonly forwarder: Pick<Forwarder, 'room'>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Routes what was dropped and moves the gap. True where the second reader has met the first. */
@@ -63,7 +65,14 @@ export class CatchUp {
     const cursor = this.#cursor;
     if (this.#isOver) return undefined;
     if (!cursor.alive) return this.#end();
-    return this.#deps.onBatch(batch, cursor) ? this.#end() : cursor.room();
+    if (this.#deps.onBatch(batch, cursor)) return this.#end();
+    return this.#waitForRoom();
+  }
+
+  /** In the queue of settlements and among the replies that are sent on. */
+  #waitForRoom(): Promise<void> | undefined {
+    const waits = [this.#cursor.room(), this.#deps.forwarder.room()].filter((room) => room !== undefined);
+    return waits.length === 0 ? undefined : Promise.all(waits).then(() => undefined);
   }
 
   #end(): undefined {

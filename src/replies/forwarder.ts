@@ -35,6 +35,7 @@ export class Forwarder {
   readonly #maxPending: number;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
+  readonly #roomWaiters: (() => void)[] = [];
   readonly #trouble: Trouble;
   readonly #forwarded: Counter;
 
@@ -53,8 +54,17 @@ export class Forwarder {
     return this.#running.size < this.#maxPending;
   }
 
-  /** `onDone` is called once the reply may be passed; not where the forwarder is stopped before. */
-  rehome(reply: Reply | UnreadableReply, homePartition: number, onDone: () => void): void {
+  /** Resolves once there is room; at once where there is. */
+  room(): Promise<void> | undefined {
+    if (this.hasRoom || this.#stop.signal.aborted) return undefined;
+    return new Promise((resolve) => this.#roomWaiters.push(resolve));
+  }
+
+  /**
+   * `onDone` is called once the reply may be passed as far as its copy goes, with whether there is one; not where the
+   * forwarder is stopped before.
+   */
+  rehome(reply: Reply | UnreadableReply, homePartition: number, onDone: (isSent: boolean) => void): void {
     this.#track(this.#rehome(this.#deps.forms.rehomed(reply, homePartition), onDone));
   }
 
@@ -64,19 +74,23 @@ export class Forwarder {
 
   async stop(): Promise<void> {
     this.#stop.abort();
+    for (const resolve of this.#roomWaiters.splice(0)) resolve();
     await Promise.all(this.#running);
   }
 
   #track(run: Promise<void>): void {
-    const tracked = run.finally(() => this.#running.delete(tracked));
+    const tracked = run.finally(() => {
+      this.#running.delete(tracked);
+      for (const resolve of this.#roomWaiters.splice(0)) resolve();
+    });
     this.#running.add(tracked);
   }
 
-  async #rehome(record: OwnRecord, onDone: () => void): Promise<void> {
+  async #rehome(record: OwnRecord, onDone: (isSent: boolean) => void): Promise<void> {
     const outcome = await this.#send(record);
     if (outcome === 'stopped') return;
     this.#forwarded.add(1, outcome === 'sent' ? 'rehomed' : 'refused');
-    onDone();
+    onDone(outcome === 'sent');
   }
 
   async #bury(reply: UnreadableReply, onDone: () => void): Promise<void> {

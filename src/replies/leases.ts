@@ -219,8 +219,10 @@ export class ReplyLeases implements HomeLease {
     const share = shareOf(result);
     const owned = [...this.#deps.loop.cursors()].map(({ partition }) => partition);
     if (owned.length > share) return this.#giveBack(owned, owned.length - share);
+    // A channel that hangs makes each taking slow, and a beat must not be missed for it: the next one goes on.
+    const untilMs = this.#deps.clock.monotonicMs() + this.#options.heartbeatMs;
     for (const row of free) {
-      if ([...this.#deps.loop.cursors()].length >= share) return;
+      if ([...this.#deps.loop.cursors()].length >= share || this.#deps.clock.monotonicMs() >= untilMs) return;
       if (this.#deps.loop.cursor(row.partition) === undefined) await this.#take(row.partition, false);
     }
   }

@@ -33,8 +33,8 @@ export class PartitionCursor {
   #committed: bigint;
   #position: bigint;
   readonly #outstanding = new Set<bigint>();
-  /** Replies on their way to another topic, which may be queued for settlement too. */
-  readonly #forwarded = new Set<bigint>();
+  /** Replies on their way to other topics, with how many copies of each; they may be queued for settlement too. */
+  readonly #forwarded = new Map<bigint, number>();
   #gap: bigint | null = null;
   #queue: Settlement[] = [];
   #queuedBytes = 0;
@@ -95,11 +95,13 @@ export class PartitionCursor {
   }
 
   forward(offset: bigint): void {
-    this.#forwarded.add(offset);
+    this.#forwarded.set(offset, (this.#forwarded.get(offset) ?? 0) + 1);
   }
 
   completeForward(offset: bigint): void {
-    this.#forwarded.delete(offset);
+    const left = (this.#forwarded.get(offset) ?? 1) - 1;
+    if (left === 0) this.#forwarded.delete(offset);
+    else this.#forwarded.set(offset, left);
   }
 
   /** The reply at this offset is held: nothing may pass it. */
@@ -136,7 +138,7 @@ export class PartitionCursor {
     const settled = new Set(batch.map((settlement) => settlement.offset));
     let lowest = this.#position;
     for (const offset of this.#outstanding) if (offset < lowest && !settled.has(offset)) lowest = offset;
-    for (const offset of this.#forwarded) if (offset < lowest) lowest = offset;
+    for (const offset of this.#forwarded.keys()) if (offset < lowest) lowest = offset;
     return this.#gap !== null && this.#gap < lowest ? this.#gap : lowest;
   }
 

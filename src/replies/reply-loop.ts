@@ -145,12 +145,20 @@ export class ReplyLoop implements HeldReplies {
     return homePartition === reply.position.partition || reply.isRehomed ? 'settle' : 'rehome';
   }
 
-  #rehome({ reply }: Arrival, { homePartition }: Correlation, cursor: PartitionCursor): void {
-    const { offset } = reply.position;
+  #rehome(arrival: Arrival, { homePartition }: Correlation, cursor: PartitionCursor): void {
+    const { offset } = arrival.reply.position;
     if (cursor.hasPassed(offset)) return;
-    if (this.#reserveForward(offset, cursor)) {
-      this.#deps.forwarder.rehome(reply, homePartition, () => cursor.completeForward(offset));
-    }
+    if (this.#reserveForward(offset, cursor)) this.#sendHome(arrival, homePartition, cursor);
+  }
+
+  /** What its home may not have is settled here: the look-up that its home would make. */
+  #sendHome(arrival: Arrival, homePartition: number, cursor: PartitionCursor): void {
+    const { offset } = arrival.reply.position;
+    this.#deps.forwarder.rehome(arrival.reply, homePartition, (isSent) => {
+      if (!isSent && cursor.alive) this.#enqueue(arrival, cursor);
+      cursor.completeForward(offset);
+      this.#deps.settler.kick(cursor);
+    });
   }
 
   #bury(reply: UnreadableReply, cursor: PartitionCursor): void {
@@ -193,9 +201,9 @@ export class ReplyLoop implements HeldReplies {
 
   #catchUpLater(cursor: PartitionCursor): void {
     if (this.#catchUps.get(cursor.partition)?.isOver === false) return;
-    const { source, clock, logger } = this.#deps;
+    const { source, forwarder, clock, logger } = this.#deps;
     const onBatch = (batch: ReplyBatch, of: PartitionCursor) => this.#readAgain(batch, of);
-    this.#catchUps.set(cursor.partition, new CatchUp(cursor, { source, clock, logger, onBatch }));
+    this.#catchUps.set(cursor.partition, new CatchUp(cursor, { source, forwarder, clock, logger, onBatch }));
   }
 
   /**
@@ -230,11 +238,12 @@ export class ReplyLoop implements HeldReplies {
     else if (fate === 'settle') this.#enqueue(arrival, cursor);
   }
 
-  #forwardAgain({ reply, kind }: Arrival, cursor: PartitionCursor, homePartition: number | null): void {
-    const { offset } = reply.position;
-    const onDone = () => cursor.completeForward(offset);
+  #forwardAgain(arrival: Arrival, cursor: PartitionCursor, homePartition: number | null): void {
+    const { offset } = arrival.reply.position;
     cursor.forward(offset);
-    if (homePartition !== null) this.#deps.forwarder.rehome(reply, homePartition, onDone);
-    else if (kind === 'unreadable') this.#deps.forwarder.bury(reply, onDone);
+    if (homePartition !== null) this.#sendHome(arrival, homePartition, cursor);
+    else if (arrival.kind === 'unreadable') {
+      this.#deps.forwarder.bury(arrival.reply, () => cursor.completeForward(offset));
+    }
   }
 }

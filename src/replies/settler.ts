@@ -73,11 +73,13 @@ export class Settler {
   async #settleAll(cursor: PartitionCursor): Promise<void> {
     let delays = backoffDelays(REPEAT);
     while (cursor.alive && cursor.queued > 0 && !cursor.writing) {
-      if (await this.#settleBatch(cursor)) {
+      const isSettled = await this.#settleBatch(cursor);
+      // Also where it works: replies may go on coming for as long as there are workers.
+      if (this.#stop.signal.aborted) break;
+      if (isSettled) {
         delays = backoffDelays(REPEAT);
         continue;
       }
-      if (this.#stop.signal.aborted) break;
       await pause(this.#deps.clock, delays.next().value, this.#stop.signal);
     }
     // In the same turn as the last look at the queue: a kick after it starts anew.

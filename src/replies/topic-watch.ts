@@ -89,8 +89,9 @@ export class TopicWatch {
     const { store, source, logger } = this.#deps;
     const { partition, nextOffset } = lease;
     if (bounds !== undefined && isWithin(nextOffset, bounds)) return lease;
-    // They were asked before the lease was taken: its last owner may have read further since.
-    const now = await this.askBounds(partition);
+    // They were asked before the lease was taken: its last owner may have read further since. A channel that does not
+    // answer is not asked twice.
+    const now = bounds && (await this.askBounds(partition));
     if (now === undefined) this.#unchecked.add(partition);
     if (now === undefined || isWithin(nextOffset, now)) return lease;
     const operations = await store.listOpenAt(partition, MAX_NAMED_OPERATIONS).catch(() => []);
@@ -120,6 +121,8 @@ export class TopicWatch {
         { partition, fence, nextOffset, owner: null, home: false, expired: false },
         bounds,
       );
+      // Opened anew it would forget what it holds: only where it stands at the wrong place.
+      if (sound.nextOffset === nextOffset) continue;
       loop.open(sound);
       source.adopt(partition, sound.nextOffset);
     }

@@ -8,7 +8,6 @@ const READ = loadStatement('read-keys');
 interface KeyRow extends OperationRow {
   readonly idempotency_key: string;
   readonly fingerprint: Uint8Array | null;
-  readonly wait_until_ms: number | null;
 }
 
 /** In order; null where nobody has the key. Throws `StoreError`. */
@@ -32,7 +31,6 @@ function toHolder(row: KeyRow): KeyHolder {
   return {
     operation: toOperation(row),
     fingerprint: row.fingerprint ?? new Uint8Array(),
-    waitUntilMs: row.wait_until_ms,
   };
 }
 

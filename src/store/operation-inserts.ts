@@ -6,6 +6,7 @@ import {
   type LeaseProof,
   type NewOperation,
   type OperationInserts,
+  StoreError,
 } from '../operations/ports.ts';
 import type { Queryable } from './database.ts';
 import { cleanOperation, insertColumns, orderRows, snapshotOf } from './insert-columns.ts';
@@ -61,7 +62,8 @@ export class OperationInsertStore implements OperationInserts {
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
       const left = clean.filter(({ id }) => !outcomes.has(id));
       if (left.length === 0) break;
-      await this.#insertAndLook(left, outcomes);
+      const inserting = this.#insertAndLook(left, outcomes);
+      await (attempt === 1 ? inserting : afterInsert(inserting));
     }
     return operations.map(({ id }) => {
       const outcome = outcomes.get(id);
@@ -79,7 +81,8 @@ export class OperationInsertStore implements OperationInserts {
     const clean = operations.map(cleanOperation);
     const { held, ids } = await this.#insert(clean, lease);
     const inserted = ids && new Set(ids);
-    const found = await this.#find(clean.filter(({ id }) => inserted !== null && !inserted.has(id)));
+    const others = clean.filter(({ id }) => inserted !== null && !inserted.has(id));
+    const found = await afterInsert(this.#find(others));
     return clean.map((operation) => {
       if (inserted === null || inserted.has(operation.id)) return snapshotOf(operation);
       const row = found.get(operation.id);
@@ -98,7 +101,7 @@ export class OperationInsertStore implements OperationInserts {
       if (inserted !== null && !inserted.has(id)) others.push(operation);
       else outcomes.set(id, { kind: 'inserted', operation: snapshotOf(operation), held: held.has(id) });
     }
-    if (others.length > 0) await this.#look(others, outcomes);
+    if (others.length > 0) await afterInsert(this.#look(others, outcomes));
   }
 
   /** By id before key: an operation of ours that has lost its key meanwhile is still ours. */
@@ -135,6 +138,16 @@ export class OperationInsertStore implements OperationInserts {
 /** Nothing is left to publish for who inserted it: it is held, taken over, on the log or done. */
 function isWithOthers(row: FoundRow, { claimedBy }: NewOperation): boolean {
   return row.claimed_by !== claimedBy || row.published_offset !== null || row.retained_until_ms !== null;
+}
+
+/** Rows of the same call are committed by now, so what fails here says nothing of them. */
+async function afterInsert<Result>(step: Promise<Result>): Promise<Result> {
+  try {
+    return await step;
+  } catch (error) {
+    if (!(error instanceof StoreError) || !error.certainlyNotWritten) throw error;
+    throw new StoreError(error.message, { certainlyNotWritten: false, cause: error });
+  }
 }
 
 function scopeOf({ principal, command, idempotency }: NewOperation) {

@@ -1,5 +1,5 @@
 import { isTerminal, type OperationError } from '../operations/operation.ts';
-import type { Outbox, OutboxRow } from '../operations/outbox.ts';
+import type { ClaimBounds, Outbox, OutboxRow } from '../operations/outbox.ts';
 import type { OperationChange, OperationChanges, OperationEvent } from '../operations/ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Queryable } from './database.ts';
@@ -56,9 +56,9 @@ export class OutboxStore implements Outbox {
 
   async claimAbandoned(
     bootId: string,
-    { maxItems, maxBytes, ofTheDead }: Parameters<Outbox['claimAbandoned']>[1],
+    { maxItems, maxBytes, ofTheDead, exceptTopics }: ClaimBounds,
   ): Promise<readonly OutboxRow[]> {
-    const rows = await this.#database.query<ClaimedRow>(CLAIM, [bootId, maxItems, maxBytes, ofTheDead]);
+    const rows = await this.#database.query<ClaimedRow>(CLAIM, [bootId, maxItems, maxBytes, ofTheDead, exceptTopics]);
     return rows.map(toOutboxRow);
   }
 

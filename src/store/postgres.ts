@@ -28,6 +28,11 @@ export interface DatabaseHealth {
 const IDLE_TIMEOUT_MS = 30_000;
 /** Connections spread again over the servers behind one name after a failover. */
 const MAX_LIFETIME_SECONDS = 1800;
+/**
+ * Who stops in mid-transaction, and closes no connection (a paused process, a host without power), would keep its locks for
+ * hours: leases and operations that others wait for. For this transaction only, as a pooler gives the session to others.
+ */
+const BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '4s'";
 const READ_ONLY = '25006';
 const INT8_OID = 20;
 const BYTEA_OID = 17;
@@ -181,7 +186,7 @@ class Session implements Transaction {
   /** By name, for a database may be configured with another default. */
   begin(): void {
     this.inTransaction = true;
-    this.#begun = this.#send({ text: 'BEGIN ISOLATION LEVEL READ COMMITTED' });
+    this.#begun = this.#send({ text: BEGIN });
     // It is waited for with the first statement; where none comes, with COMMIT.
     this.#begun.catch(() => undefined);
   }

@@ -117,7 +117,12 @@ describe('the embedded store in a folder', { timeout: 60_000 }, () => {
       const beat = { topic: `replies.${SECOND}`, bootId: SECOND, leaseMs: 600_000, progress: [] };
       expect((await second.heartbeat(beat)).liveInstances).toEqual([SECOND]);
       expect(await second.hold(SECOND, 600_000)).toBe(true);
-      const claimed = await second.claimAbandoned(SECOND, { maxItems: 10, maxBytes: 1_000, ofTheDead: true });
+      const claimed = await second.claimAbandoned(SECOND, {
+        maxItems: 10,
+        maxBytes: 1_000,
+        ofTheDead: true,
+        exceptTopics: [],
+      });
       expect(claimed).toMatchObject([{ operationId: operation.id, maybeSent: true }]);
       await second.close();
     }));

@@ -79,7 +79,8 @@ describeOnBothStacks('an Idempotency-Key while commands cannot be published', (s
     expect(refused.headers.get('retry-after')).toMatch(/^[1-9]/);
     const again = await post('waits');
     expect([again.status, again.body.id]).toEqual([202, first.body.id]);
-    const overGrpc = await sluice.grpc.call('Do', { text: 'waits' }, { metadata: { 'idempotency-key': 'waits' } });
+    const metadata = { 'idempotency-key': 'waits' };
+    const overGrpc = await sluice.grpc.call('Do', { text: 'waits' }, { metadata, timeoutMs: 1500 });
     expect([overGrpc.code, overGrpc.operation]).toEqual(['DEADLINE_EXCEEDED', `operations/${first.body.id}`]);
     const replayed = await sluice.rest.post('/v1/do', { text: 'done' }, keyed('done'));
     expect(essenceOf(replayed)).toEqual(essenceOf(done));

@@ -114,11 +114,11 @@ describeOnBothStacks('calls with one Idempotency-Key', (stack) => {
     const second = await b.rest.post('/v1/do', request, keyed('async', 'respond-async'));
     expect(essenceOf(second)).toEqual(essenceOf(first));
     expect(second.headers.get('preference-applied')).toBe('respond-async');
-    // The first call does not wait, so there is no wait to join.
-    const third = await b.rest.post('/v1/do', request, keyed('async'));
+    // One that asks to wait does, and is then told the same.
+    const third = await b.rest.post('/v1/do', request, keyed('async', 'wait=1'));
     expect(third.status).toBe(202);
     expect(third.body.id).toBe(first.body.id);
-    const fourth = await a.grpc.call('Do', request, { metadata: { 'idempotency-key': 'async' } });
+    const fourth = await a.grpc.call('Do', request, { metadata: { 'idempotency-key': 'async' }, timeoutMs: 1500 });
     expect(fourth.code).toBe('DEADLINE_EXCEEDED');
     expect(fourth.operation).toBe(`operations/${first.body.id}`);
     doors.open('async');

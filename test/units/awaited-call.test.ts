@@ -3,8 +3,9 @@ import { AwaitedCall } from '../../src/operations/awaited-call.ts';
 import { AwaitedCalls } from '../../src/operations/awaited-calls.ts';
 import { aReply } from '../support/operations.ts';
 
-const result = { kind: 'reply', reply: aReply('a', 'result') } as const;
-const progress = { kind: 'reply', reply: aReply('a', 'progress') } as const;
+const at = (offset: bigint) => ({ position: { topic: 'replies', partition: 0, offset } });
+const result = { kind: 'reply', reply: aReply('a', 'result', at(1n)) } as const;
+const progress = { kind: 'reply', reply: aReply('a', 'progress', at(0n)) } as const;
 
 describe('a call that waits in memory', () => {
   it('is answered by the first reply that ends the command, and takes no second', async () => {
@@ -38,7 +39,9 @@ describe('a call that waits in memory', () => {
     expect(call.beginPromotion()).toBe(true);
     expect(call.offer(progress)).toBe('held');
     expect(call.offer(result)).toBe('held');
-    expect(call.offer(result)).toBe('stale');
+    // The same again, where the source was moved back, and another one.
+    expect(call.offer(result)).toBe('held');
+    expect(call.offer({ kind: 'reply', reply: aReply('a', 'result', at(9n)) })).toBe('stale');
     expect(call.heldAnswer()).toBe(result);
     expect(call.completePromotion()).toEqual([progress, result]);
     expect(call.offer(result)).toBe('settle');
@@ -47,7 +50,7 @@ describe('a call that waits in memory', () => {
   it('holds the newest sign of life only, and says which one it let go', () => {
     const call = new AwaitedCall('a');
     call.beginPromotion();
-    const newer = { kind: 'reply', reply: aReply('a', 'progress') } as const;
+    const newer = { kind: 'reply', reply: aReply('a', 'progress', at(8n)) } as const;
     call.offer(progress);
     expect(call.takeSuperseded()).toBeNull();
     call.offer(newer);

@@ -54,6 +54,15 @@ describe('the relay', () => {
     expect(dispatcher.sent).toHaveLength(2);
   });
 
+  it('is not held up by rows of a topic that has no room', async () => {
+    const stuck = rows.add({});
+    const free = rows.add({});
+    rows.get(stuck).record = { ...rows.get(stuck).record, topic: 'stuck' };
+    dispatcher.fullTopics = ['stuck'];
+    await relay.run(forever);
+    expect(dispatcher.sent).toEqual([free]);
+  });
+
   it('leaves alone what a living instance claims', async () => {
     rows.alive.add('other');
     rows.add({ claimedBy: 'other' });

@@ -3,7 +3,7 @@ import type { OwedDeadLetter, OwedEvent, SilentOperation } from '../../src/chore
 import type { CommandDispatcher } from '../../src/chores/uptake.ts';
 import { createFold } from '../../src/operations/fold.ts';
 import { isTerminal, type Operation } from '../../src/operations/operation.ts';
-import type { Outbox, OutboxRow } from '../../src/operations/outbox.ts';
+import type { ClaimBounds, Outbox, OutboxRow } from '../../src/operations/outbox.ts';
 import {
   type ChangeOutcome,
   type CommandRecord,
@@ -124,13 +124,11 @@ export class FakeRows implements OperationChanges, Outbox {
       publishedOffset: (row.published as PublishReceipt).offset,
     }));
 
-  async claimAbandoned(
-    bootId: string,
-    bounds: { maxItems: number; ofTheDead: boolean },
-  ): Promise<readonly OutboxRow[]> {
+  async claimAbandoned(bootId: string, bounds: ClaimBounds): Promise<readonly OutboxRow[]> {
     const free = this.#open(
       (row) =>
         row.published === null &&
+        !bounds.exceptTopics.includes(row.record.topic) &&
         (row.claimedBy === null || (bounds.ofTheDead && !this.alive.has(row.claimedBy))) &&
         this.#isFirstOfKey(row),
       bounds.maxItems,
@@ -208,7 +206,8 @@ export class FakeDispatcher implements CommandDispatcher {
   maxItems = 100;
   readonly #held = new Map<string, () => void>();
 
-  room = () => ({ items: this.maxItems - this.#held.size, bytes: 1_000_000 });
+  fullTopics: string[] = [];
+  room = () => ({ items: this.maxItems - this.#held.size, bytes: 1_000_000, fullTopics: this.fullTopics });
   holds = (operationId: string) => this.#held.has(operationId);
 
   reserve(_record: CommandRecord, operationId: string): void {

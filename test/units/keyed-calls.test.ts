@@ -8,7 +8,7 @@ import { anOperation } from '../support/operations.ts';
 const OPTIONS = { maxBatch: 10, maxPendingLookUps: 10, maxJoined: 2 };
 const fingerprint = Buffer.from('payload');
 const keyed = (key: string) => anInvocation({ idempotency: { key, fingerprint } });
-const aHolder = (): KeyHolder => ({ operation: anOperation(), fingerprint, waitUntilMs: null });
+const aHolder = (): KeyHolder => ({ operation: anOperation(), fingerprint });
 
 function setUp(known: KeyHolder | null = null) {
   const asked: KeyScope[] = [];
@@ -47,6 +47,13 @@ describe('calls with an Idempotency-Key', () => {
     if (first.kind === 'first') first.complete(aHolder());
     expect(await calls.claim(keyed('a'))).toMatchObject({ kind: 'first' });
     expect(asked.map(({ key }) => key)).toEqual(['a', 'b', 'a']);
+  });
+
+  it('are refused with another payload while the first is under way, whatever becomes of that one', async () => {
+    const { calls } = setUp();
+    await calls.claim(keyed('a'));
+    const other = anInvocation({ idempotency: { key: 'a', fingerprint: Buffer.from('other') } });
+    await expect(calls.claim(other)).rejects.toMatchObject({ code: 'IDEMPOTENCY_KEY_REUSED', delivery: 'not_sent' });
   });
 
   it('fail as the first one fails', async () => {

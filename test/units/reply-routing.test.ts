@@ -123,6 +123,25 @@ describe('a reply to another instance’s unrecorded call', () => {
     await vi.waitFor(() => expect(cursor.beginProgress()).not.toBeNull());
   });
 
+  it('is settled here where its home topic refuses it: it is the only copy', async () => {
+    const { loop, cursor, send, database } = setUp();
+    send.mockRejectedValueOnce(refused());
+    loop.onBatch(batch([at(0n, { correlation: strayed })], 1n));
+    await vi.waitFor(() => expect(database.settled).toEqual([strayed.operationId]));
+    expect(cursor.offsetAfter([])).toBe(1n);
+  });
+
+  it('that cannot be read is neither passed before it is home nor before it is buried', async () => {
+    const { loop, cursor, send } = setUp();
+    const home = Promise.withResolvers<{ partition: number; offset: bigint }>();
+    send.mockReturnValueOnce(home.promise);
+    loop.onBatch(batch([], 1n, [garbage(0n, strayed)]));
+    await vi.waitFor(() => expect(send.mock.calls.map(([record]) => record.topic)).toEqual(['replies', 'dead']));
+    expect(cursor.offsetAfter([])).toBe(0n);
+    home.resolve({ partition: 7, offset: 0n });
+    await vi.waitFor(() => expect(cursor.offsetAfter([])).toBe(1n));
+  });
+
   it('is sent on once: back at the wrong place, or at home, it is looked up in the store', async () => {
     const { loop, send, database } = setUp();
     const home = { ...strayed, operationId: newOperationId(), homePartition: PARTITION };

@@ -53,6 +53,15 @@ describe.each(['cancel', 'redrive'] as const)(':%s', (verb) => {
     }
   });
 
+  test('is refused to web pages of other sites, whatever name of this machine they use', async () => {
+    const rig = await openRig();
+    rig[verb] = () => Promise.reject(new Error('asked'));
+    for (const origin of ['http://evil.example', 'null']) {
+      const response = await rig.send('POST', `${PATH}:${verb}`, { origin });
+      expect([response.status, (await problemOf(response))['code']]).toEqual([403, 'ADMIN_ONLY']);
+    }
+  });
+
   test('does not look at a body', async () => {
     const rig = await openRig();
     rig.operations.set(ID, operation());

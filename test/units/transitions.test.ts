@@ -114,6 +114,8 @@ describe('the state machine', () => {
       lateEvents: MAX_LATE_EVENTS,
     });
     expect(appended).toHaveLength(0);
+    // Alive all the same: silence is counted from it.
+    expect(after.updatedAtMs).toBe(5);
     expect(fold(after, [event('succeeded')], FRESH).operation.state).toBe('succeeded');
   });
 

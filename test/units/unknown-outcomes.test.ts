@@ -89,28 +89,32 @@ describe('the dispatcher', () => {
     return { clock, written, publisher, dispatcher, work, givenBack, marks };
   }
 
-  it('never sends a command after its deadline: one that was never sent is expired, not_sent', async () => {
-    const { clock, written, publisher, dispatcher, work } = setUp(() => Promise.reject(unreachable()));
+  it('never sends a command after its deadline: one that was never sent is given back, for expiry', async () => {
+    const { clock, written, publisher, dispatcher, work, givenBack } = setUp(() => Promise.reject(unreachable()));
     void dispatcher.dispatch(work);
     await vi.waitFor(() => {
       clock.advance(1000);
-      expect(written).toHaveLength(1);
+      expect(givenBack).toEqual([{ operationId: work.operationId, maybeSent: false }]);
     });
-    expect(written[0]?.events[0]).toMatchObject({
-      type: 'expired',
-      error: { code: 'OPERATION_EXPIRED', delivery: 'not_sent' },
-    });
+    expect(written).toHaveLength(0);
     for (const [, giveUpAtMs] of publisher.publish.mock.calls as unknown as [unknown, number][]) {
       expect(giveUpAtMs).toBeLessThanOrEqual(work.deadlineMs);
     }
-    expect(dispatcher.pending).toBe(0);
+    await vi.waitFor(() => expect(dispatcher.pending).toBe(0));
+  });
+
+  it('says of a definite refusal which attempt was refused: another one may be on its way', async () => {
+    const refused = () => new PublishError('too_large', 'too large', { certainlyNotSent: true, definite: true });
+    const { written, dispatcher, work } = setUp(() => Promise.reject(refused()));
+    await dispatcher.dispatch({ ...work, attempt: 3 });
+    expect(written[0]?.events[0]).toMatchObject({ type: 'failed', afterAttempt: 3, error: { delivery: 'not_sent' } });
   });
 
   it('does not send at all what is late already', async () => {
-    const { clock, written, publisher, dispatcher, work } = setUp(() => Promise.reject(unreachable()));
+    const { clock, publisher, dispatcher, work, givenBack } = setUp(() => Promise.reject(unreachable()));
     clock.advance(6000);
-    void dispatcher.dispatch(work);
-    await vi.waitFor(() => expect(written).toHaveLength(1));
+    await dispatcher.dispatch(work);
+    expect(givenBack).toHaveLength(1);
     expect(publisher.publish).not.toHaveBeenCalled();
   });
 

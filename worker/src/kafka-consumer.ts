@@ -1,6 +1,7 @@
 import type { Cluster, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
 import { type Clock, delay } from './clock.ts';
-import { assignAllToEach, leaveGroup, shareAmongMembers } from './kafka-membership.ts';
+import { assignAllToEach, leaveGroup } from './kafka-membership.ts';
+import { shareAmongSubscribers } from './kafka-sharing.ts';
 import { repeatUntilUp } from './kafka-start.ts';
 import type { Logger } from './log.ts';
 import type { IncomingRecord, Position, Subscription, TopicPartition } from './transport.ts';
@@ -120,17 +121,15 @@ export class KafkaConsumer implements Subscription {
   }
 
   async #build(): Promise<void> {
-    const { kafka, group, topics, from, sessionTimeoutMs, maxWaitMs, maxFetchBytes } = this.#options;
-    const assigner = from ? assignAllToEach : shareAmongMembers;
+    const { kafka, group, topics, from, sessionTimeoutMs, maxWaitMs, maxFetchBytes, logger } = this.#options;
+    const assigners = from ? [assignAllToEach] : shareAmongSubscribers(logger);
     let cluster: Cluster | undefined;
     const consumer = kafka.consumer({
       groupId: group,
-      partitionAssigners: [
-        (config) => {
-          cluster = config.cluster;
-          return assigner(config);
-        },
-      ],
+      partitionAssigners: assigners.map((assigner) => (config) => {
+        cluster = config.cluster;
+        return assigner(config);
+      }),
       sessionTimeout: sessionTimeoutMs,
       // It is by its heartbeat that a member learns that the group waits for it.
       heartbeatInterval: Math.ceil(Math.min(sessionTimeoutMs / 10, MAX_HEARTBEAT_MS)),

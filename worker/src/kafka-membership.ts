@@ -1,12 +1,9 @@
-import { AssignerProtocol, type Cluster, type PartitionAssigner, PartitionAssigners } from 'kafkajs';
+import { AssignerProtocol, type Cluster, type PartitionAssigner } from 'kafkajs';
 import { isTransient } from './kafka-errors.ts';
 
 const NAME = 'sluice-all';
 const VERSION = 1;
 const NO_DATA = Buffer.alloc(0);
-
-/** Members of a group share its partitions in turn. */
-export const shareAmongMembers: PartitionAssigner = PartitionAssigners.roundRobin;
 
 /** Every member reads all partitions: for a group of one, also while a member that died is still counted. */
 export const assignAllToEach: PartitionAssigner = ({ cluster }) => ({

@@ -21,6 +21,16 @@ export interface ActionRoutesOptions {
 
 const VERBS = ['cancel', 'redrive'] as const;
 
+/**
+ * A page of another site can make a browser post without asking first, for a form needs no leave (Fetch standard, "CORS
+ * protocol"); what it posts carries its own origin. Held against our own address and never against `Host`, which a name of
+ * that site that was pointed at this machine would set. @throws Failure ADMIN_ONLY
+ */
+function refuseOtherSites(origin: string | null, self: string): void {
+  if (origin === null || origin === new URL(self).origin) return;
+  throw new Failure('ADMIN_ONLY', `requests of web pages of another site (Origin ${origin}) are refused here`);
+}
+
 export class ActionRoutes {
   readonly #options: ActionRoutesOptions;
 
@@ -35,6 +45,7 @@ export class ActionRoutes {
     if (verb === undefined) throw new Failure('ROUTE_NOT_FOUND', 'an operation takes :cancel and :redrive only');
     exchange.route = `/operations/{id}:${verb}`;
     if (incoming.method !== 'POST') return refuseMethod(incoming.method, ['POST']);
+    refuseOtherSites(incoming.header('origin'), this.#options.links.ofOperation(incoming, id).self);
     requireAcceptable(incoming.header('accept'));
     requireOperationId(id);
     const operation = await this.#options.operations[verb](id, ANONYMOUS);

@@ -9,6 +9,7 @@ WITH living AS MATERIALIZED (
   WHERE o.published_offset IS NULL AND o.retained_until IS NULL
     AND (o.claimed_by IS NULL OR ($4::bool AND o.claimed_by <> $1::text AND o.claimed_by NOT IN (SELECT boot_id FROM living)))
     AND o.deadline > (SELECT sluice.sluice_now())
+    AND o.record_topic <> ALL ($5::text[])
     AND (NOT o.ordered OR NOT EXISTS (
       SELECT FROM sluice.operation e
       WHERE e.ordered AND e.published_offset IS NULL AND e.retained_until IS NULL
