@@ -15,8 +15,9 @@ const maxBatchRows = 500;
 const commandTopic = process.env['COMMAND_TOPIC']!;
 const replyTopic = process.env['REPLY_TOPIC']!;
 const httpPort = Number(process.env['HTTP_PORT']);
+const withWholeRecord = process.env['FLOOR_RECORD'] === 'whole';
 
-type Headers = Record<string, string>;
+type Headers = Record<string, string | string[]>;
 
 interface Call extends Accepted {
   sent: Headers;
@@ -70,7 +71,7 @@ async function readReplies(): Promise<void> {
     eachBatch: async ({ batch }) => {
       const atMs = Date.now();
       for (const { headers, value, offset } of batch.messages) {
-        const id = String(headers!['kafka_correlationId']);
+        const id = String(headers!['kafka_correlationId']).slice(0, 36);
         settlements.add({ id, offset: BigInt(offset), value: value!, atMs });
       }
     },
@@ -82,7 +83,7 @@ createServer((request, response) => {
   readBody(request, (value) => {
     const atMs = Date.now();
     const id = makeId(atMs);
-    const sent = makeHeaders(id);
+    const sent = withWholeRecord ? makeWholeHeaders(id, atMs) : makeHeaders(id);
     const recorded = () => {
       response.writeHead(202, { location: `/operations/${id}`, 'content-length': '0' });
       response.end();
@@ -102,6 +103,25 @@ function readBody(request: IncomingMessage, onBody: (body: Buffer) => void): voi
 function makeId(atMs: number): string {
   const time = atMs.toString(16).padStart(12, '0');
   return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}`;
+}
+
+/** As many headers, of the same size, as a command record of Sluice has: then its rows are the same to the byte, nearly. */
+function makeWholeHeaders(id: string, atMs: number): Headers {
+  return {
+    ce_specversion: '1.0',
+    ce_id: id,
+    ce_source: 'sluice://bench',
+    ce_type: 'bench.v1.Echo.Echo',
+    ce_time: new Date(atMs).toISOString(),
+    ce_expirytime: new Date(atMs + 60_000).toISOString(),
+    'content-type': 'application/json',
+    kafka_correlationId: `${id}.0.r`,
+    kafka_replyTopic: replyTopic,
+    kafka_replyPartition: ['0', '\u0000\u0000\u0000\u0000'],
+    traceparent: `00-${id.replaceAll('-', '')}-${id.slice(0, 8)}${id.slice(9, 13)}abcd-00`,
+    'sluice-attempt': '1',
+    'sluice-hops': '1',
+  };
 }
 
 /** What the worker needs to answer, as in the other floors. */
