@@ -26,6 +26,11 @@ ALTER TABLE sluice.operation_event ADD COLUMN owed boolean NOT NULL DEFAULT fals
 -- As before: no index names, in columns or condition, what `acknowledged` and `progressed` change, so that these are
 -- written without touching one.
 
+-- Lists are by principal, newest first. Those of anonymous callers, who list on loopback only, walk the primary key: where
+-- nobody is authenticated all rows would stand in the index under one name, twice each, as their end writes it again.
+DROP INDEX sluice.operation_of_principal;
+CREATE INDEX operation_of_principal ON sluice.operation (principal, id) WHERE principal <> '';
+
 CREATE UNIQUE INDEX operation_key ON sluice.operation (principal, command, idempotency_key)
   WHERE idempotency_key IS NOT NULL;
 -- By the earliest moment at which a next attempt can be due, which no sign of life moves (but for it the index would move
