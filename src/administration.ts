@@ -27,18 +27,7 @@ export async function openAdministration(config: Config, tools: Tools): Promise<
   const store = await createStore({ ...config.store, bootId, replyTopic, lifecycleEvents }, { fold, clock, logger });
   const nowMs = () => clock.wallMs();
   const common = { changes: store, onChanged: () => undefined, nowMs };
-  const cancellations = new Cancellations({
-    ...common,
-    bootId,
-    dispatcher: { withdraw: () => false },
-    sender: { send: () => Promise.reject(new Error('nothing is sent from here')) },
-    recordOf: () => ({ topic: '', partition: null, key: null, value: null, headers: [] }),
-    clearCancellations: async () => undefined,
-    // Nobody is told from here: the row owes the word.
-    maxPending: 0,
-    clock,
-    logger,
-  });
+  const cancellations = new Cancellations({ ...common, bootId, dispatcher: null, teller: null });
   const redrives = new Redrives({ ...common, bootId: null, takeUp: async () => undefined, timeoutOf: () => null });
   const administration = new Administrator({
     reads: store,
@@ -47,9 +36,6 @@ export async function openAdministration(config: Config, tools: Tools): Promise<
   });
   return {
     administration,
-    close: async () => {
-      await cancellations.stop();
-      await store.close();
-    },
+    close: () => store.close(),
   };
 }

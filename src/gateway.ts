@@ -15,9 +15,9 @@ import { type Clock, systemClock } from './runtime/clock.ts';
 import { IdSource } from './runtime/ids.ts';
 import type { Logger } from './runtime/log.ts';
 import { createMetrics, type Metrics } from './runtime/metrics.ts';
-import { openStack, type Stack, type Tools } from './stack.ts';
+import { findLongestTimeoutMs, openStack, type Stack, type Tools } from './stack.ts';
 import type { Store } from './store/store.ts';
-import { type Core, findLongestTimeoutMs, wireCore } from './wiring.ts';
+import { type Core, wireCore } from './wiring.ts';
 
 /** Gateways that one call may cross; past it a worker is calling itself. */
 const MAX_HOPS = 8;
@@ -192,7 +192,7 @@ class RunningGateway implements Gateway {
     // Settled as far as the store goes along; then reading is let go, which may be waiting for room.
     await core.settler.stop();
     await core.forwarder.stop();
-    await core.cancellations.stop();
+    await core.teller.stop();
     await core.loop.closeAll();
     await stack.channel.replies.stop();
     await core.leases.stop();

@@ -19,6 +19,7 @@ import { Waiters } from './delivery/waiters.ts';
 import { Administrator } from './operations/administration.ts';
 import { AwaitedCalls } from './operations/awaited-calls.ts';
 import { Cancellations } from './operations/cancel.ts';
+import { CancellationTeller } from './operations/cancellation-teller.ts';
 import { ChangeWriter } from './operations/changes.ts';
 import { Dispatcher } from './operations/dispatch.ts';
 import { DispatchMarks } from './operations/dispatch-marks.ts';
@@ -44,10 +45,6 @@ const REREAD_MS = 1000;
 /** For so long a command that is on the log is not said to be: its reply mostly comes meanwhile and says more. */
 const MARK_DELAY_MS = 50;
 
-export function findLongestTimeoutMs(contract: Contract): number {
-  return Math.max(...[...contract.commands.values()].map(({ policy }) => policy.timeoutMs));
-}
-
 export interface Core {
   readonly operations: Operations;
   readonly resource: Resource;
@@ -56,7 +53,7 @@ export interface Core {
   readonly waiters: Waiters;
   readonly recorder: Recorder;
   readonly dispatcher: Dispatcher;
-  readonly cancellations: Cancellations;
+  readonly teller: CancellationTeller;
   readonly changes: ChangeWriter;
   readonly settler: Settler;
   readonly forwarder: Forwarder;
@@ -104,7 +101,7 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
     { bootId, publisher: channel.publisher, changes, marks, outbox: store, clock, nowMs, logger },
   );
   const promoter = new Promoter({ bootId, recorder, dispatcher, calls, logger });
-  const onLeaseDoubt = (partition: number): void => leases.doubt(partition);
+  const onLeaseDoubt = (): void => leases.doubt();
   const settler = new Settler(TRANSACTION, {
     changes: store,
     calls,
@@ -151,19 +148,15 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
       logger,
     },
   );
-  const cancellations = new Cancellations({
-    bootId,
-    changes: store,
-    dispatcher,
+  const teller = new CancellationTeller({
     sender: channel.sender,
     recordOf: forms.ofOperations.cancellation,
     clearCancellations: (operationIds) => store.clearCancellations(operationIds),
-    onChanged,
     maxPending: bounds.maxPendingForwards,
     clock,
-    nowMs,
     logger,
   });
+  const cancellations = new Cancellations({ bootId, changes: store, dispatcher, teller, onChanged, nowMs });
   const redrives = new Redrives({
     bootId,
     changes: store,
@@ -191,7 +184,7 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
       maxPendingLookUps: bounds.maxPendingAccepts,
       maxJoined: bounds.maxJoinedCalls,
     }),
-    onGone: (operationId) => cancellations.tellUnrecorded(operationId),
+    onGone: (operationId) => teller.tellUnrecorded(operationId),
     onOrdered: () => chores.hurry(),
   });
   const actions = {
@@ -223,7 +216,7 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
     waiters,
     recorder,
     dispatcher,
-    cancellations,
+    teller,
     changes,
     settler,
     forwarder,

@@ -104,11 +104,6 @@ export interface WorkerProgress {
 
 /** Operations that nobody has reported on in the time that their command allows. */
 export interface Unreconciled {
-  /**
-   * Open ones past their deadline, and expired ones whose fate is `unknown`; newest first, ids below `beforeId`.
-   * Throws `StoreError`.
-   */
-  listUnreconciled(query: { readonly beforeId: string | null; readonly limit: number }): Promise<readonly Operation[]>;
-  /** Counts to `limit` at the most. */
+  /** Counts to `limit` at the most. Throws `StoreError`. */
   countUnreconciled(limit: number): Promise<number>;
 }

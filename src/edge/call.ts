@@ -1,5 +1,6 @@
 import type { Command, ContractMessage } from '../contract/command.ts';
 import type { WaitPreference } from '../operations/invocation.ts';
+import type { ListRequest, OperationPage } from '../operations/list.ts';
 import type { HeaderText, Operation, Principal } from '../operations/operation.ts';
 import type { RecordedEvent } from '../operations/ports.ts';
 
@@ -73,19 +74,5 @@ export interface OperationResource {
   /** At most 200 events numbered after `afterNumber`, oldest first. Throws as `get`. */
   readEvents(id: string, principal: Principal, afterNumber: number): Promise<readonly RecordedEvent[]>;
   /** Throws `Failure` `PAGE_TOKEN_INVALID`, `LIST_NOT_PERMITTED`, `REQUEST_INVALID` (page size, state), `STORE_UNAVAILABLE`. */
-  list(principal: Principal, query: ListQuery): Promise<OperationPage>;
-}
-
-export interface ListQuery {
-  readonly command: string | null;
-  readonly state: string | null;
-  /** Null: the default of 50. Above 1000 is taken as 1000 (AIP-158). */
-  readonly pageSize: number | null;
-  readonly pageToken: string | null;
-}
-
-export interface OperationPage {
-  readonly operations: readonly Operation[];
-  /** Null on the last page. */
-  readonly nextPageToken: string | null;
+  list(principal: Principal, request: ListRequest): Promise<OperationPage>;
 }

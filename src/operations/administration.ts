@@ -1,10 +1,10 @@
 import { Failure } from '../runtime/failure.ts';
-import { isOperationId } from '../runtime/ids.ts';
-import { failureOfRead } from './failures.ts';
 import { type ListRequest, listPage, type OperationPage } from './list.ts';
+import { askStore, lookUp, readEventPage } from './look-up.ts';
 import type { Operation } from './operation.ts';
 import type { OperationReads, RecordedEvent } from './ports.ts';
 import { compareRebuilt, rebuildOperation } from './rebuild.ts';
+
 /** One field of a row that its events do not give. */
 export interface RebuildDifference {
   readonly operationId: string;
@@ -22,6 +22,10 @@ export interface RebuildReport {
 
 /** Operations that nobody has reported on in the time that their command allows. */
 export interface UnreconciledReads {
+  /**
+   * Open ones past their deadline, and expired ones whose fate is `unknown`; newest first, ids below `beforeId`.
+   * Throws `StoreError`.
+   */
   listUnreconciled(query: { readonly beforeId: string | null; readonly limit: number }): Promise<readonly Operation[]>;
 }
 
@@ -39,7 +43,6 @@ export interface Administration {
   rebuild(id: string | null, signal: AbortSignal): Promise<RebuildReport>;
 }
 
-const EVENT_PAGE = 200;
 const REBUILD_PAGE = 200;
 const MAX_DIFFERENCES = 100;
 
@@ -57,35 +60,34 @@ export class Administrator implements Administration {
   }
 
   async get(id: string): Promise<Operation> {
-    if (!isOperationId(id)) throw new Failure('OPERATION_NOT_FOUND', 'an operation id is a UUIDv7 in lower case');
-    const [operation] = await this.#read(() => this.#deps.reads.read([id]));
-    if (operation) return operation;
+    const operation = await lookUp(this.#deps.reads, id);
+    if (operation !== null) return operation;
     throw new Failure('OPERATION_NOT_FOUND', `there is no operation ${id}`);
   }
 
   list(request: ListRequest & { readonly principal: string | null }): Promise<OperationPage> {
     const { principal } = request;
-    return this.#read(() => listPage(request, (query) => this.#deps.reads.list({ ...query, principal })));
+    return askStore(() => listPage(request, (query) => this.#deps.reads.list({ ...query, principal })));
   }
 
   listUnreconciled(request: Pick<ListRequest, 'pageSize' | 'pageToken'>): Promise<OperationPage> {
     const asked = { ...request, command: null, state: null };
-    return this.#read(() => listPage(asked, (query) => this.#deps.reads.listUnreconciled(query)));
+    return askStore(() => listPage(asked, (query) => this.#deps.reads.listUnreconciled(query)));
   }
 
   async cancel(id: string): Promise<Operation> {
     const operation = await this.get(id);
-    return this.#read(() => this.#deps.cancel(operation));
+    return askStore(() => this.#deps.cancel(operation));
   }
 
   async redrive(id: string): Promise<Operation> {
     const operation = await this.get(id);
-    return this.#read(() => this.#deps.redrive(operation));
+    return askStore(() => this.#deps.redrive(operation));
   }
 
   async readEvents(id: string, afterNumber: number): Promise<readonly RecordedEvent[]> {
     await this.get(id);
-    return this.#read(() => this.#deps.reads.readEvents(id, afterNumber, EVENT_PAGE));
+    return readEventPage(this.#deps.reads, id, afterNumber);
   }
 
   async rebuild(id: string | null, signal: AbortSignal): Promise<RebuildReport> {
@@ -107,12 +109,12 @@ export class Administrator implements Administration {
   /** The row first: events that come after it are not its own yet. */
   async #readWhole(id: string): Promise<{ operation: Operation; history: readonly RecordedEvent[] } | null> {
     const { reads } = this.#deps;
-    const [operation] = await this.#read(() => reads.read([id]));
-    if (operation === undefined) return null;
+    const operation = await lookUp(reads, id);
+    if (operation === null) return null;
     const history: RecordedEvent[] = [];
     while ((history.at(-1)?.number ?? 0) < operation.version) {
       const after = history.at(-1)?.number ?? 0;
-      const page = await this.#read(() => reads.readEvents(id, after, EVENT_PAGE));
+      const page = await readEventPage(reads, id, after);
       const its = page.filter(({ number }) => number <= operation.version);
       if (its.length === 0) break;
       history.push(...its);
@@ -124,18 +126,10 @@ export class Administrator implements Administration {
     let beforeId: string | null = null;
     for (;;) {
       const query = { principal: null, command: null, state: null, beforeId, limit: REBUILD_PAGE };
-      const rows: readonly Operation[] = await this.#read(() => this.#deps.reads.list(query));
+      const rows: readonly Operation[] = await askStore(() => this.#deps.reads.list(query));
       yield* rows;
       if (rows.length < REBUILD_PAGE) return;
       beforeId = (rows.at(-1) as Operation).id;
-    }
-  }
-
-  async #read<Result>(read: () => Promise<Result>): Promise<Result> {
-    try {
-      return await read();
-    } catch (error) {
-      throw failureOfRead(error);
     }
   }
 }

@@ -32,6 +32,18 @@ export interface Dispatch {
   readonly maybeSent: boolean;
 }
 
+/** A command on its way to the log. */
+interface Sending {
+  /** A send that has ended may have reached a log. */
+  maybeSent: boolean;
+  /** A send is: while it lasts nobody knows. */
+  isUnderWay: boolean;
+  /** Its caller took it back: it is not sent again. */
+  isWithdrawn: boolean;
+  /** The pause between two tries, where it is in one. */
+  endPause: () => void;
+}
+
 export interface DispatcherDeps {
   readonly bootId: string;
   readonly publisher: CommandPublisher;
@@ -54,12 +66,8 @@ export class Dispatcher {
   readonly #trouble: Trouble;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
-  /** Taken back by their callers: not sent again. */
-  readonly #withdrawn = new Set<string>();
-  /** Those between two tries, which a withdrawal ends. */
-  readonly #pauses = new Map<string, AbortController>();
-  /** By operation: whether a send may have reached a log, or is under way. */
-  readonly #maybeSent = new Map<string, boolean>();
+  /** What is being published, by operation. */
+  readonly #sendings = new Map<string, Sending>();
   readonly #leftOver: { readonly operationId: string; readonly maybeSent: boolean }[] = [];
 
   constructor(bounds: DispatchBounds, deps: DispatcherDeps) {
@@ -92,21 +100,21 @@ export class Dispatcher {
 
   /** Publishes in the background. Resolves once this instance has no more to do with it; never rejects. */
   dispatch(work: Dispatch): Promise<void> {
-    return this.#track(work, this.#publishAndMark(work, null));
+    return this.#track(work, null);
   }
 
   /** The same for a command whose first publish is under way: a promoted call. */
   follow(work: Dispatch, firstPublish: Promise<PublishReceipt>): Promise<void> {
-    return this.#track(work, this.#publishAndMark(work, firstPublish));
+    return this.#track(work, firstPublish);
   }
 
   /** Sends it no more. True where this instance held it and no send of it can have reached a log. */
   withdraw(operationId: string): boolean {
-    const maybeSent = this.#maybeSent.get(operationId);
-    if (maybeSent === undefined) return false;
-    this.#withdrawn.add(operationId);
-    this.#pauses.get(operationId)?.abort();
-    return !maybeSent;
+    const sending = this.#sendings.get(operationId);
+    if (sending === undefined) return false;
+    sending.isWithdrawn = true;
+    sending.endPause();
+    return !sending.isUnderWay && !sending.maybeSent;
   }
 
   /** Waits for what is under way; what is not on the log then is given back. */
@@ -125,53 +133,52 @@ export class Dispatcher {
     }
   }
 
-  #track(work: Dispatch, run: Promise<void>): Promise<void> {
-    const tracked = run.finally(() => {
-      this.giveBack(work.record, work.operationId);
-      this.#withdrawn.delete(work.operationId);
-      this.#maybeSent.delete(work.operationId);
+  #track(work: Dispatch, firstPublish: Promise<PublishReceipt> | null): Promise<void> {
+    const { operationId, record, maybeSent } = work;
+    const sending: Sending = { maybeSent, isUnderWay: true, isWithdrawn: false, endPause: () => undefined };
+    this.#sendings.set(operationId, sending);
+    const tracked = this.#publishAndMark(work, sending, firstPublish).finally(() => {
+      this.giveBack(record, operationId);
+      if (this.#sendings.get(operationId) === sending) this.#sendings.delete(operationId);
       this.#running.delete(tracked);
     });
     this.#running.add(tracked);
     return tracked;
   }
 
-  async #publishAndMark(work: Dispatch, firstPublish: Promise<PublishReceipt> | null): Promise<void> {
+  async #publishAndMark(work: Dispatch, sending: Sending, firstPublish: Promise<PublishReceipt> | null): Promise<void> {
     const { operationId } = work;
-    let maybeSent = work.maybeSent;
     let publish = firstPublish;
     for (const delayMs of backoffDelays(REPEAT)) {
       const leftMs = work.deadlineMs - this.#deps.nowMs();
-      if (publish === null && leftMs <= 0) return this.#giveUpLate(work, maybeSent);
+      if (publish === null && leftMs <= 0) return this.#giveUpLate(work, sending.maybeSent);
       try {
-        // While a send is under way nobody knows.
-        this.#maybeSent.set(operationId, true);
+        sending.isUnderWay = true;
         const receipt = await (publish ?? this.#publish(work, leftMs));
         this.#trouble.end();
         return await this.#markDispatched(work, receipt);
       } catch (error) {
         if (!(error instanceof PublishError)) throw error;
-        maybeSent ||= !error.certainlyNotSent;
-        this.#maybeSent.set(operationId, maybeSent);
-        if (error.definite) return await this.#fail(work, error, maybeSent);
+        sending.isUnderWay = false;
+        sending.maybeSent ||= !error.certainlyNotSent;
+        if (error.definite) return await this.#fail(work, error, sending.maybeSent);
         this.#trouble.note({ operationId, problem: error.problem, cause: error.message });
       }
       publish = null;
-      await this.#pause(operationId, delayMs);
-      if (this.#withdrawn.has(operationId)) return;
+      await this.#pause(sending, delayMs);
+      if (sending.isWithdrawn) return;
       if (this.#stop.signal.aborted) {
-        this.#leftOver.push({ operationId, maybeSent });
+        this.#leftOver.push({ operationId, maybeSent: sending.maybeSent });
         return;
       }
     }
   }
 
-  async #pause(operationId: string, delayMs: number): Promise<void> {
+  async #pause(sending: Sending, delayMs: number): Promise<void> {
+    if (sending.isWithdrawn) return;
     const cut = new AbortController();
-    this.#pauses.set(operationId, cut);
-    if (this.#withdrawn.has(operationId)) cut.abort();
+    sending.endPause = () => cut.abort();
     await pause(this.#deps.clock, delayMs, AbortSignal.any([cut.signal, this.#stop.signal]));
-    this.#pauses.delete(operationId);
   }
 
   #publish(work: Dispatch, leftMs: number): Promise<PublishReceipt> {

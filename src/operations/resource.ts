@@ -1,11 +1,9 @@
 import { Failure } from '../runtime/failure.ts';
-import { isOperationId, timeOfIdMs } from '../runtime/ids.ts';
-import { failureOfRead } from './failures.ts';
+import { timeOfIdMs } from '../runtime/ids.ts';
 import { type ListRequest, listPage, type OperationPage } from './list.ts';
+import { askStore, lookUp, readEventPage } from './look-up.ts';
 import { isTerminal, type Operation, type Principal } from './operation.ts';
 import type { OperationReads, RecordedEvent, SettlementWaits } from './ports.ts';
-
-const EVENT_PAGE = 200;
 
 export interface ResourceOptions {
   /** How long finished operations are kept. */
@@ -36,9 +34,7 @@ export class Resource {
   }
 
   async get(id: string, principal: Principal): Promise<Operation> {
-    if (!isOperationId(id)) throw new Failure('OPERATION_NOT_FOUND', 'an operation id is a UUIDv7 in lower case');
-    const [operation] = await withStore(() => this.#deps.reads.read([id]));
-    return this.#see(id, operation ?? null, principal);
+    return this.#see(id, await lookUp(this.#deps.reads, id), principal);
   }
 
   async wait(
@@ -53,30 +49,30 @@ export class Resource {
     if (until(known)) return known;
     // Read again once the wait is registered: what is settled between the two must not be missed.
     const waiting = { untilMs: options.untilMs, signal: options.signal, until };
-    return (await withStore(() => this.#deps.waits.waitFor(id, waiting))) ?? known;
+    return (await askStore(() => this.#deps.waits.waitFor(id, waiting))) ?? known;
   }
 
   async cancel(id: string, principal: Principal): Promise<Operation> {
     const operation = await this.get(id, principal);
-    return withStore(() => this.#deps.cancel(operation));
+    return askStore(() => this.#deps.cancel(operation));
   }
 
   async redrive(id: string, principal: Principal): Promise<Operation> {
     const operation = await this.get(id, principal);
     if (!this.#isAdmin(principal)) throw new Failure('ADMIN_ONLY', 'only an admin may send an operation again');
-    return withStore(() => this.#deps.redrive(operation));
+    return askStore(() => this.#deps.redrive(operation));
   }
 
   async readEvents(id: string, principal: Principal, afterNumber: number): Promise<readonly RecordedEvent[]> {
     await this.get(id, principal);
-    return withStore(() => this.#deps.reads.readEvents(id, afterNumber, EVENT_PAGE));
+    return readEventPage(this.#deps.reads, id, afterNumber);
   }
 
   async list(principal: Principal, request: ListRequest): Promise<OperationPage> {
     if (principal.id === '' && !this.#options.listAnonymous) {
       throw new Failure('LIST_NOT_PERMITTED', 'an anonymous caller gets no list of operations');
     }
-    return withStore(() => listPage(request, (query) => this.#deps.reads.list({ ...query, principal: principal.id })));
+    return askStore(() => listPage(request, (query) => this.#deps.reads.list({ ...query, principal: principal.id })));
   }
 
   /** Roles come with authentication; until then the only principal is the anonymous one. */
@@ -90,13 +86,5 @@ export class Resource {
       throw new Failure('OPERATION_GONE', `operation ${id} is past its retention`);
     }
     throw new Failure('OPERATION_NOT_FOUND', `there is no operation ${id}`);
-  }
-}
-
-async function withStore<T>(run: () => Promise<T>): Promise<T> {
-  try {
-    return await run();
-  } catch (error) {
-    throw failureOfRead(error);
   }
 }

@@ -72,8 +72,8 @@ export class ReplyLeases implements HomeLease {
     this.#run = this.#keepLeases();
   }
 
-  /** The row of this partition is not what we thought: look at once. */
-  doubt(_partition: number): void {
+  /** A row is not what we thought: look at once. */
+  doubt(): void {
     this.#wakeUp.abort();
   }
 

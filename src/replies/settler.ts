@@ -28,7 +28,7 @@ export interface SettlerDeps {
   /** Wakes the waiters of this instance with what the transaction returned, never with the message. */
   readonly onSettled: (operations: readonly Operation[]) => void;
   /** A transaction found the lease gone or moved: the lease row decides. */
-  readonly onLeaseDoubt: (partition: number) => void;
+  readonly onLeaseDoubt: () => void;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -106,7 +106,7 @@ export class Settler {
         { partition: cursor.partition, replies: batch.length, cause: String(error) },
         'settling is repeated',
       );
-      if (error instanceof LeaseLostError) this.#deps.onLeaseDoubt(cursor.partition);
+      if (error instanceof LeaseLostError) this.#deps.onLeaseDoubt();
       return false;
     }
   }

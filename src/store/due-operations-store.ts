@@ -1,4 +1,5 @@
 import type { DueOperations, SilentOperation, Unreconciled } from '../chores/ports.ts';
+import type { UnreconciledReads } from '../operations/administration.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { Queryable } from './database.ts';
 import { type OperationRow, toOperation } from './operation-row.ts';
@@ -22,7 +23,7 @@ interface SilentRow {
 }
 
 /** What is due, or overdue, by the clock of the database. Throws `StoreError`. */
-export class DueOperationStore implements DueOperations, Unreconciled {
+export class DueOperationStore implements DueOperations, Unreconciled, UnreconciledReads {
   readonly #database: Queryable;
   readonly #replyTopic: string;
 

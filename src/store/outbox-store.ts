@@ -1,6 +1,7 @@
+import { eventOf } from '../operations/events.ts';
 import { isTerminal, type OperationError } from '../operations/operation.ts';
 import type { ClaimBounds, Outbox, OutboxRow } from '../operations/outbox.ts';
-import type { OperationChange, OperationChanges, OperationEvent } from '../operations/ports.ts';
+import type { OperationChange, OperationChanges } from '../operations/ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Queryable } from './database.ts';
 import { type OperationRow, toOperation } from './operation-row.ts';
@@ -113,12 +114,11 @@ export class OutboxStore implements Outbox {
 
   #nextAttemptOrEnd(row: EarlierRow, bootId: string): OperationChange {
     const { id, attempt } = toOperation(row);
-    const silent = { position: null, progress: null, result: null, published: null, deadlineMs: null };
-    const base = { ...silent, atMs: this.#clock.wallMs() };
-    const event: OperationEvent =
+    const nowMs = this.#clock.wallMs();
+    const event =
       attempt < row.max_attempts
-        ? { ...base, type: 'redriven', error: null, by: bootId, afterAttempt: attempt }
-        : { ...base, type: 'failed', error: CARRIER_ENDED, by: null, afterAttempt: null };
+        ? eventOf('redriven', nowMs, { by: bootId, afterAttempt: attempt })
+        : eventOf('failed', nowMs, { error: CARRIER_ENDED });
     return { operationId: id, events: [event] };
   }
 }

@@ -1,5 +1,6 @@
 import type { ChoresLease, DueOperations, OwedRecords, Retention, Unreconciled } from '../chores/ports.ts';
 import type { ChangeHints } from '../delivery/ports.ts';
+import type { UnreconciledReads } from '../operations/administration.ts';
 import type { Outbox } from '../operations/outbox.ts';
 import type { Fold, OperationChanges, OperationInserts, OperationReads } from '../operations/ports.ts';
 import type { LeaseStore } from '../replies/ports.ts';
@@ -60,7 +61,8 @@ export interface Store
     DueOperations,
     OwedRecords,
     Retention,
-    Unreconciled {
+    Unreconciled,
+    UnreconciledReads {
   readonly hints: ChangeHints;
   /** Null while the database answers, else why not; never contains a password. */
   degraded(): string | null;

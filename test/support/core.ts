@@ -124,7 +124,7 @@ export async function startCore(store: Store, topic = 'replies'): Promise<TestCo
       await core.changes.stop();
       await core.settler.stop();
       await core.forwarder.stop();
-      await core.cancellations.stop();
+      await core.teller.stop();
       await core.leases.stop();
     },
   };

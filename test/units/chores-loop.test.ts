@@ -221,7 +221,7 @@ describe('the gauge of unreconciled operations', () => {
   it('says what the holder has counted, and nothing once another is the holder', async () => {
     const metrics = createMetrics();
     const reconciliation = new Reconciliation({
-      unreconciled: { countUnreconciled: async () => 7, listUnreconciled: async () => [] },
+      unreconciled: { countUnreconciled: async () => 7 },
       metrics,
     });
     const tenure = new AbortController();

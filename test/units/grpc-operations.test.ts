@@ -1,9 +1,9 @@
 import { status } from '@grpc/grpc-js';
 import { afterEach, expect, test } from 'vitest';
 import { operationMetadataType } from '../../src/contract/own-messages.ts';
-import type { ListQuery } from '../../src/edge/call.ts';
 import { createHandle } from '../../src/edge/handle.ts';
 import type { Invocation, Outcome } from '../../src/operations/invocation.ts';
+import type { ListRequest } from '../../src/operations/list.ts';
 import { Failure } from '../../src/runtime/failure.ts';
 import {
   callMethod,
@@ -150,7 +150,7 @@ test('a drain ends waits for operations', async () => {
 });
 
 test('ListOperations passes filter and page on and the next page back', async () => {
-  const queries: ListQuery[] = [];
+  const queries: ListRequest[] = [];
   const gate = await open({
     operations: {
       list: async (_principal, query) => {

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { afterAll } from 'vitest';
 import type { Contract } from '../../src/contract/contract.ts';
-import type { ListQuery, OperationResource } from '../../src/edge/call.ts';
+import type { OperationResource } from '../../src/edge/call.ts';
 import { createHandle } from '../../src/edge/handle.ts';
 import {
   createRestServer,
@@ -10,6 +10,7 @@ import {
   type RestServer,
 } from '../../src/edge/rest/server.ts';
 import type { Invocation, Outcome } from '../../src/operations/invocation.ts';
+import type { ListRequest } from '../../src/operations/list.ts';
 import type { HeaderText, Operation } from '../../src/operations/operation.ts';
 import type { Reply } from '../../src/operations/reply.ts';
 import { Failure, type WorkerError } from '../../src/runtime/failure.ts';
@@ -88,7 +89,7 @@ export interface Rig {
   readonly server: RestServer;
   readonly clock: FakeClock;
   readonly invocations: Invocation[];
-  readonly lists: ListQuery[];
+  readonly lists: ListRequest[];
   readonly lines: LogLine[];
   readonly metrics: Metrics;
   readonly operations: Map<string, Operation>;
@@ -112,7 +113,7 @@ export async function openRig(options: Partial<RestOptions> = {}): Promise<Rig> 
   const metrics = createMetrics();
   const lines: LogLine[] = [];
   const invocations: Invocation[] = [];
-  const lists: ListQuery[] = [];
+  const lists: ListRequest[] = [];
   const handle = createHandle(
     (invocation) => {
       invocations.push(invocation);

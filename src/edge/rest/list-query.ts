@@ -1,14 +1,14 @@
 /** The query of `GET /operations` (AIP-158, AIP-160 in small). */
 
+import type { ListRequest } from '../../operations/list.ts';
 import { OPERATION_STATES } from '../../operations/operation.ts';
-import type { ListQuery } from '../call.ts';
 import { refuseUnknownCommand } from '../list-filter.ts';
 import { invalidParameter, readParameters, readWholeNumber } from './query-parameters.ts';
 
 const PARAMETERS = ['command', 'state', 'page_size', 'page_token'];
 
 /** @throws Failure REQUEST_MALFORMED, REQUEST_INVALID or PAGE_TOKEN_INVALID, with the parameter. */
-export function readListQuery(query: string, commands: ReadonlyMap<string, unknown>): ListQuery {
+export function readListQuery(query: string, commands: ReadonlyMap<string, unknown>): ListRequest {
   const values = readParameters(query, PARAMETERS);
   const command = values.get('command') || null;
   refuseUnknownCommand(command, commands, (detail) => invalidParameter('command', detail));

@@ -1,19 +1,8 @@
 // An EventSource on the history of an operation, with what it saw; its connections can be cut and led elsewhere.
 import { EventSource } from 'eventsource';
+import { OPERATION_EVENT_TYPES } from '../../../src/operations/transitions.ts';
 
-const TYPES = [
-  'accepted',
-  'dispatched',
-  'acknowledged',
-  'progressed',
-  'redriven',
-  'succeeded',
-  'failed',
-  'cancelled',
-  'expired',
-  'gap',
-  'end',
-];
+const TYPES = [...OPERATION_EVENT_TYPES, 'gap', 'end'];
 
 export interface FollowedEvent {
   readonly id: string;
