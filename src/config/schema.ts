@@ -196,6 +196,11 @@ export const configSchema = z.object({
     maxWaitingQueries: integer(10_000, [10, 1_000_000], 'Statements that wait for a connection; more are refused.', {
       env: 'DATABASE_MAX_WAITING_QUERIES',
     }),
+    knownOperations: integer(
+      20_000,
+      [0, 10_000_000],
+      'Open operations whose rows are remembered as this instance wrote them; others are read before they are settled.',
+    ),
     connectTimeoutMs: duration('5s', ['100ms', '1m'], 'How long a connection may take to open.', {
       env: 'DATABASE_CONNECT_TIMEOUT',
     }),

@@ -18,7 +18,7 @@ export interface Departure {
 }
 
 export function newOperation(departure: Departure, bootId: string): NewOperation {
-  const { invocation, plan } = departure;
+  const { invocation } = departure;
   const { policy } = invocation.command;
   return {
     id: departure.id,
@@ -27,7 +27,6 @@ export function newOperation(departure: Departure, bootId: string): NewOperation
     state: 'accepted',
     createdAtMs: departure.createdAtMs,
     deadlineMs: departure.deadlineMs,
-    waitUntilMs: plan.waitMs > 0 ? departure.createdAtMs + plan.waitMs : null,
     progress: null,
     record: departure.record,
     published: null,

@@ -149,8 +149,6 @@ export interface NewOperation {
   readonly state: Extract<OperationState, 'accepted' | 'dispatched' | 'running'>;
   readonly createdAtMs: number;
   readonly deadlineMs: number;
-  /** End of the caller's first synchronous wait, Unix ms; null where nobody waits. */
-  readonly waitUntilMs: number | null;
   readonly progress: Progress | null;
   readonly record: CommandRecord;
   /** Where the record stands once acknowledged; null before. */

@@ -25,10 +25,9 @@ export class ChangeNotices {
     this.#bootId = bootId;
   }
 
-  /** At most one statement, to be run in the transaction: it is heard when that commits. */
-  statements(operationIds: readonly string[]): readonly Statement[] {
-    if (!this.notifyOthers || operationIds.length === 0) return [];
-    return [{ sql: NOTIFY, params: [writeChanges(this.#bootId, operationIds)] }];
+  /** To be sent by the transaction that writes the change: it is heard when that commits. Null for nobody. */
+  payloads(operationIds: readonly string[]): readonly string[] | null {
+    return this.notifyOthers && operationIds.length > 0 ? writeChanges(this.#bootId, operationIds) : null;
   }
 
   proof(number: number): Statement {

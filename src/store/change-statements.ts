@@ -4,7 +4,7 @@ import { columnOf, flagOf } from './columns.ts';
 import type { Statement } from './database.ts';
 import { loadStatement } from './statements.ts';
 
-const UPDATE = loadStatement('update-operations');
+const WRITE = loadStatement('write-operations');
 const MOVE = loadStatement('move-lease');
 const REDRIVE = loadStatement('redrive-operations');
 const CONCLUDE = loadStatement('conclude-operations');
@@ -15,30 +15,47 @@ export interface WriteOptions {
   readonly owesEvents: boolean;
 }
 
+/** Of a commit, besides what was folded. */
+export interface WriteParts {
+  readonly move: OffsetMove | null;
+  /** Whether the rows are locked; else they are written only in the versions that were folded. */
+  readonly areLocked: boolean;
+  /** Payloads for those who listen; null for none. */
+  readonly notices: readonly string[] | null;
+}
+
 /**
- * What is to be written of folded operations, and the move of a lease that is locked. One statement does for all that
+ * What is to be written of folded operations, with the move of the lease. One statement, the first, does for all that
  * happens a thousand times a second; what a re-drive or an unhappy end adds to the row stands in statements of its own,
  * which other batches do not pay for.
  */
 export function writeFolded(
   folded: readonly FoldedOperation[],
-  move: OffsetMove | null,
+  { move, areLocked, notices }: WriteParts,
   options: WriteOptions,
 ): Statement[] {
   const changed = folded.filter(isChanged);
   if (changed.length === 0) return move === null ? [] : [moveLease(move, options.replyTopic)];
-  const moved =
-    move === null ? [null, null, null, null] : [options.replyTopic, move.partition, move.fence, move.nextOffset];
-  const params = [...foldedColumns(changed), ...appendedColumns(changed), options.owesEvents, ...moved];
-  return [{ sql: UPDATE, params }, ...redrive(changed.filter(isRedriven)), ...conclude(changed.filter(leavesWork))];
+  const params = [
+    ...foldedColumns(changed),
+    ...appendedColumns(changed),
+    options.owesEvents,
+    ...moveParams(move, options.replyTopic),
+    areLocked ? null : columnOf(changed, ({ before }) => before.version),
+    notices,
+  ];
+  return [{ sql: WRITE, params }, ...redrive(changed.filter(isRedriven)), ...conclude(changed.filter(leavesWork))];
 }
 
 /** Of a lease that nobody has locked: no row where it was taken over or moved. */
 export function moveLease(move: OffsetMove, replyTopic: string): Statement {
-  const { partition, fence, expectedOffset, nextOffset } = move;
-  return { sql: MOVE, params: [replyTopic, partition, fence, expectedOffset, nextOffset] };
+  return { sql: MOVE, params: moveParams(move, replyTopic) };
 }
 
+function moveParams(move: OffsetMove | null, replyTopic: string): unknown[] {
+  if (move === null) return [null, null, null, null, null];
+  return [replyTopic, move.partition, move.fence, move.expectedOffset, move.nextOffset];
+}
 function isRedriven({ operation, before, publication }: FoldedOperation): boolean {
   if (publication?.kind === 'cleared') return true;
   return operation.attempt !== before.attempt || operation.deadlineMs !== before.deadlineMs;

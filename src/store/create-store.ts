@@ -3,6 +3,7 @@ import type { HeartbeatResult, LeaseStore } from '../replies/ports.ts';
 import type { ChangeNotices } from './change-notices.ts';
 import { ChoresLeaseStore } from './chores-lease-store.ts';
 import { DueOperationStore } from './due-operations-store.ts';
+import { KnownOperations } from './known-operations.ts';
 import { DatabaseLeaseStore } from './lease-store.ts';
 import { OperationChangeStore } from './operation-changes.ts';
 import { OperationInsertStore } from './operation-inserts.ts';
@@ -17,13 +18,16 @@ export interface StoreParts {
   /** Null where nobody else can listen: on the embedded database. */
   readonly notices: ChangeNotices | null;
   readonly hints: ChangeHints;
+  /** Open operations that are remembered as they were written last: these are settled without reading them. */
+  readonly knownOperations: number;
 }
 
 /** The store on databases whose migrations are applied. */
 export function createStoreOn(lanes: DatabaseLanes, parts: StoreParts, deps: StoreDeps): Store {
   const { replyTopic, lifecycleEvents: owesEvents, notices, hints } = parts;
-  const inserts = new OperationInsertStore(lanes.operations, { replyTopic, owesEvents });
-  const changes = new OperationChangeStore(lanes.operations, { replyTopic, owesEvents, notices }, deps);
+  const known = new KnownOperations(parts.knownOperations);
+  const inserts = new OperationInsertStore(lanes.operations, { replyTopic, owesEvents }, known);
+  const changes = new OperationChangeStore(lanes.operations, { replyTopic, owesEvents, notices }, { ...deps, known });
   const reads = new OperationReadStore(lanes.operations);
   const outbox = new OutboxStore(lanes.operations, changes, deps.clock);
   const due = new DueOperationStore(lanes.operations, replyTopic);

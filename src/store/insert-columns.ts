@@ -96,18 +96,16 @@ export function snapshotOf(operation: NewOperation): Operation {
 
 /** As the row can keep it: whole milliseconds, and no NUL where it has text. */
 export function cleanOperation(operation: NewOperation): NewOperation {
-  const { waitUntilMs, progress } = operation;
+  const { progress } = operation;
   const isClean =
     Number.isInteger(operation.createdAtMs) &&
     Number.isInteger(operation.deadlineMs) &&
-    (waitUntilMs === null || Number.isInteger(waitUntilMs)) &&
     !progress?.message?.includes('\u0000');
   if (isClean) return operation;
   return {
     ...operation,
     createdAtMs: Math.round(operation.createdAtMs),
     deadlineMs: Math.round(operation.deadlineMs),
-    waitUntilMs: waitUntilMs === null ? null : Math.round(waitUntilMs),
     progress: progress && { ...progress, message: stripNul(progress.message) },
   };
 }
@@ -137,7 +135,6 @@ function snapshotColumns(operations: readonly NewOperation[]): unknown[] {
     sharedColumnOf(operations, versionOf),
     columnOf(operations, ({ createdAtMs }) => createdAtMs),
     columnOf(operations, ({ deadlineMs }) => deadlineMs),
-    columnOf(operations, ({ waitUntilMs }) => waitUntilMs),
     columnOf(operations, ({ progress }) => progress?.percent ?? null),
     columnOf(operations, ({ progress }) => progress?.message ?? null),
   ];

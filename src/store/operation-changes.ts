@@ -1,3 +1,4 @@
+import type { Operation } from '../operations/operation.ts';
 import {
   type ChangeOutcome,
   type Fold,
@@ -6,17 +7,19 @@ import {
   type OperationChange,
   type OperationChanges,
   type OperationEvent,
+  type RowFacts,
 } from '../operations/ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { type FoldedOperation, isChanged } from './change-columns.ts';
 import type { ChangeNotices } from './change-notices.ts';
 import { moveLease, type WriteOptions, writeFolded } from './change-statements.ts';
-import type { Database, Statement, Transaction } from './database.ts';
+import type { Database, Transaction } from './database.ts';
 import { cleanEvent } from './event-data.ts';
+import type { KnownOperations } from './known-operations.ts';
 import { type OperationRow, toOperation } from './operation-row.ts';
 import { retryTransient } from './retry.ts';
 import { loadStatement } from './statements.ts';
-import { isUniqueViolation } from './store-error.ts';
+import { hasChangedSince, isUniqueViolation } from './store-error.ts';
 
 const LOCK = loadStatement('lock-operations');
 
@@ -27,6 +30,8 @@ interface LockedRow extends OperationRow {
   readonly known_positions: readonly string[] | null;
 }
 
+type EventsById = ReadonlyMap<string, readonly OperationEvent[]>;
+
 /** With all else null where no operation has any of the ids, or the lease is lost. */
 type LockAnswer = (LockedRow | { readonly id: null }) & { readonly held: boolean };
 
@@ -35,24 +40,35 @@ export interface ChangeStoreOptions extends WriteOptions {
   readonly notices: ChangeNotices | null;
 }
 
+export interface ChangeStoreDeps {
+  readonly fold: Fold;
+  readonly clock: Clock;
+  readonly known: KnownOperations;
+}
+
 /**
- * Settling and every other change. One transaction of two round trips whatever the batch: lock the lease and then the rows
- * in id order (lock order: leases, operations), fold here, and write everything with the commit.
+ * Settling and every other change: rows are folded here and written in one transaction with the move of the lease.
+ *
+ * Where this process wrote all the rows last, it knows them, and one statement does: it writes them in the versions that were
+ * folded or not at all. Else, and where that failed, two round trips whatever the batch: lock the lease and then the rows in
+ * id order (lock order: leases, operations), fold, and write everything with the commit.
  *
  * A reply folds once: one that the history has already is left out before folding. Where two transactions bring the same
- * reply at the same time, the loser fails on the unique index and is run again, and then knows it.
+ * reply at the same time, or a known row has taken it, the loser fails on the unique index and is run again, and then knows.
  */
 export class OperationChangeStore implements OperationChanges {
   readonly #database: Database;
   readonly #options: ChangeStoreOptions;
   readonly #fold: Fold;
   readonly #clock: Clock;
+  readonly #known: KnownOperations;
 
-  constructor(database: Database, options: ChangeStoreOptions, deps: { readonly fold: Fold; readonly clock: Clock }) {
+  constructor(database: Database, options: ChangeStoreOptions, deps: ChangeStoreDeps) {
     this.#database = database;
     this.#options = options;
     this.#fold = deps.fold;
     this.#clock = deps.clock;
+    this.#known = deps.known;
   }
 
   async commit(changes: readonly OperationChange[], move: OffsetMove | null): Promise<ChangeOutcome> {
@@ -61,8 +77,14 @@ export class OperationChangeStore implements OperationChanges {
       if (move !== null) await this.#moveAlone(move);
       return { operations: [], missing: [] };
     }
-    const run = () => this.#database.transaction((tx) => this.#commit(tx, eventsById, move));
-    return retryTransient(this.#clock, run, isUniqueViolation);
+    try {
+      const outcome = (await this.#commitKnown(eventsById, move)) ?? (await this.#commitLocked(eventsById, move));
+      for (const operation of outcome.operations) this.#known.remember(operation);
+      return outcome;
+    } catch (error) {
+      this.#known.forget(eventsById.keys());
+      throw error;
+    }
   }
 
   async #moveAlone(move: OffsetMove): Promise<void> {
@@ -70,15 +92,51 @@ export class OperationChangeStore implements OperationChanges {
     if ((await this.#database.query(sql, params)).length === 0) throw new LeaseLostError(move.partition);
   }
 
-  async #commit(
-    tx: Transaction,
-    eventsById: ReadonlyMap<string, readonly OperationEvent[]>,
-    move: OffsetMove | null,
-  ): Promise<ChangeOutcome> {
+  // ---- rows that this process wrote last -------------------------------------------------------------------------
+
+  /** Null where they have to be read after all; nothing is written then. */
+  async #commitKnown(events: EventsById, move: OffsetMove | null): Promise<ChangeOutcome | null> {
+    const folded = this.#foldKnown(events);
+    if (folded === null) return null;
+    const parts = { move, areLocked: false, notices: this.#noticesOf(folded) };
+    const [write, ...more] = writeFolded(folded, parts, this.#options);
+    if (write === undefined || more.length > 0) return null;
+    try {
+      const [answer] = await this.#database.query<{ held: boolean }>(write.sql, write.params);
+      if (move !== null && !answer?.held) throw new LeaseLostError(move.partition);
+    } catch (error) {
+      if (hasChangedSince(error) || isUniqueViolation(error)) return null;
+      throw error;
+    }
+    return { operations: folded.map(({ operation }) => operation), missing: [] };
+  }
+
+  /** Null unless all of them are known, and each changes: what is not written is not checked. */
+  #foldKnown(eventsById: EventsById): readonly FoldedOperation[] | null {
+    const folded: FoldedOperation[] = [];
+    for (const [id, events] of eventsById) {
+      const before = this.#known.get(id);
+      if (before === undefined || events.some(dependsOnClaim)) return null;
+      const one = this.#foldOne(before, leaveOutKnown(events, []), OF_KNOWN);
+      if (!isChanged(one)) return null;
+      folded.push(one);
+    }
+    return folded;
+  }
+
+  // ---- rows that are read ----------------------------------------------------------------------------------------
+
+  #commitLocked(eventsById: EventsById, move: OffsetMove | null): Promise<ChangeOutcome> {
+    const run = () => this.#database.transaction((tx) => this.#lockAndWrite(tx, eventsById, move));
+    return retryTransient(this.#clock, run, isUniqueViolation);
+  }
+
+  async #lockAndWrite(tx: Transaction, eventsById: EventsById, move: OffsetMove | null): Promise<ChangeOutcome> {
     const rows = await this.#lock(tx, eventsById, move);
     const folded = rows.map((row) => this.#foldRow(row, eventsById.get(row.id) ?? []));
-    const written = writeFolded(folded, move, this.#options);
-    if (written.length > 0) await tx.finish([...written, ...this.#notify(folded)]);
+    const parts = { move, areLocked: true, notices: this.#noticesOf(folded) };
+    const written = writeFolded(folded, parts, this.#options);
+    if (written.length > 0) await tx.finish(written);
     const found = new Set(rows.map((row) => row.id));
     return {
       operations: folded.map((one) => one.operation),
@@ -86,11 +144,7 @@ export class OperationChangeStore implements OperationChanges {
     };
   }
 
-  async #lock(
-    tx: Transaction,
-    eventsById: ReadonlyMap<string, readonly OperationEvent[]>,
-    move: OffsetMove | null,
-  ): Promise<readonly LockedRow[]> {
+  async #lock(tx: Transaction, eventsById: EventsById, move: OffsetMove | null): Promise<readonly LockedRow[]> {
     const lease =
       move === null
         ? [null, null, null, null]
@@ -101,24 +155,33 @@ export class OperationChangeStore implements OperationChanges {
     return first === undefined || first.id === null ? [] : ([first, ...others] as LockedRow[]);
   }
 
-  #notify(folded: readonly FoldedOperation[]): readonly Statement[] {
-    const { notices } = this.#options;
-    if (notices === null) return [];
-    return notices.statements(folded.filter(isChanged).map(({ operation }) => operation.id));
+  #foldRow(row: LockedRow, events: readonly OperationEvent[]): FoldedOperation {
+    const facts = { lateEvents: row.late_events, maybeSent: row.maybe_sent, claimedBy: row.claimed_by };
+    return this.#foldOne(toOperation(row), leaveOutKnown(events, row.known_positions ?? []), facts);
   }
 
-  #foldRow(row: LockedRow, events: readonly OperationEvent[]): FoldedOperation {
-    const before = toOperation(row);
-    const fresh = leaveOutKnown(events, row.known_positions ?? []);
-    const facts = { lateEvents: row.late_events, maybeSent: row.maybe_sent, claimedBy: row.claimed_by };
-    // Nothing fresh folds to nothing new.
+  /** Nothing fresh folds to nothing new. */
+  #foldOne(before: Operation, fresh: readonly OperationEvent[], facts: RowFacts): FoldedOperation {
     const outcome = this.#fold(before, fresh, facts);
-    return { ...outcome, before, events: fresh, lateCounted: outcome.lateEvents > row.late_events };
+    return { ...outcome, before, events: fresh, lateCounted: outcome.lateEvents > facts.lateEvents };
+  }
+
+  #noticesOf(folded: readonly FoldedOperation[]): readonly string[] | null {
+    const { notices } = this.#options;
+    return notices?.payloads(folded.filter(isChanged).map(({ operation }) => operation.id)) ?? null;
   }
 }
 
+/** Of a row that is open and known. Only an end that was `not_sent` asks who has sent it, and is not folded on these. */
+const OF_KNOWN: RowFacts = Object.freeze({ lateEvents: 0, maybeSent: true, claimedBy: null });
+
+/** Claims are written without a new version. */
+function dependsOnClaim({ error }: OperationEvent): boolean {
+  return error?.delivery === 'not_sent';
+}
+
 /** Of the replies at hand. */
-function offsetsOf(eventsById: ReadonlyMap<string, readonly OperationEvent[]>): readonly bigint[] {
+function offsetsOf(eventsById: EventsById): readonly bigint[] {
   const offsets: bigint[] = [];
   for (const events of eventsById.values()) {
     for (const { position } of events) if (position !== null) offsets.push(position.offset);
@@ -127,7 +190,7 @@ function offsetsOf(eventsById: ReadonlyMap<string, readonly OperationEvent[]>): 
 }
 
 /** A change of one operation may stand several times in a call; its row is locked and written once. */
-function mergeById(changes: readonly OperationChange[]): ReadonlyMap<string, readonly OperationEvent[]> {
+function mergeById(changes: readonly OperationChange[]): EventsById {
   const merged = new Map<string, OperationEvent[]>();
   for (const { operationId, events } of changes) {
     const known = merged.get(operationId);

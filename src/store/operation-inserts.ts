@@ -11,6 +11,7 @@ import {
 import type { Queryable } from './database.ts';
 import { cleanOperation, insertColumns, orderRows, snapshotOf } from './insert-columns.ts';
 import { readHolders } from './key-holders.ts';
+import type { KnownOperations } from './known-operations.ts';
 import { type OperationRow, toOperation } from './operation-row.ts';
 import { loadStatement } from './statements.ts';
 import { statementFailed } from './store-error.ts';
@@ -50,10 +51,12 @@ export interface InsertStoreOptions {
 export class OperationInsertStore implements OperationInserts {
   readonly #database: Queryable;
   readonly #options: InsertStoreOptions;
+  readonly #known: KnownOperations;
 
-  constructor(database: Queryable, options: InsertStoreOptions) {
+  constructor(database: Queryable, options: InsertStoreOptions, known: KnownOperations) {
     this.#database = database;
     this.#options = options;
+    this.#known = known;
   }
 
   async insert(operations: readonly NewOperation[]): Promise<readonly Inserted[]> {
@@ -84,7 +87,7 @@ export class OperationInsertStore implements OperationInserts {
     const others = clean.filter(({ id }) => inserted !== null && !inserted.has(id));
     const found = await afterInsert(this.#find(others));
     return clean.map((operation) => {
-      if (inserted === null || inserted.has(operation.id)) return snapshotOf(operation);
+      if (inserted === null || inserted.has(operation.id)) return this.#snapshot(operation);
       const row = found.get(operation.id);
       if (row) return toOperation(row);
       if (!held) throw new LeaseLostError(lease.partition);
@@ -99,7 +102,7 @@ export class OperationInsertStore implements OperationInserts {
     for (const operation of operations) {
       const { id } = operation;
       if (inserted !== null && !inserted.has(id)) others.push(operation);
-      else outcomes.set(id, { kind: 'inserted', operation: snapshotOf(operation), held: held.has(id) });
+      else outcomes.set(id, { kind: 'inserted', operation: this.#snapshot(operation), held: held.has(id) });
     }
     if (others.length > 0) await afterInsert(this.#look(others, outcomes));
   }
@@ -118,6 +121,12 @@ export class OperationInsertStore implements OperationInserts {
       const holder = holders[index] as KeyHolder | null;
       if (holder !== null) outcomes.set(id, { kind: 'key_taken', holder });
     });
+  }
+
+  #snapshot(inserted: NewOperation): Operation {
+    const operation = snapshotOf(inserted);
+    this.#known.remember(operation);
+    return operation;
   }
 
   async #insert(operations: readonly NewOperation[], lease: LeaseProof | null): Promise<InsertAnswer> {

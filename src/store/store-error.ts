@@ -17,6 +17,11 @@ export function isUniqueViolation(error: unknown): boolean {
   return sqlStateOf(error) === '23505';
 }
 
+/** A row was not written, because it no longer has the version that the change was made from (`sluice.write_operations`). */
+export function hasChangedSince(error: unknown): boolean {
+  return sqlStateOf(error) === 'SL001';
+}
+
 /** The database answers, and is none that a gateway may work on. */
 export class RefusedDatabaseError extends StoreError {
   constructor(message: string) {

@@ -40,6 +40,8 @@ export interface StoreConfig {
   readonly bootId: string;
   /** Whether each event is owed to the topic of lifecycle events. */
   readonly lifecycleEvents: boolean;
+  /** See `StoreParts`. */
+  readonly knownOperations: number;
   /** See `PgliteOptions.imageFile`; null or left out: not used. */
   readonly pgliteImageFile?: string | null;
 }

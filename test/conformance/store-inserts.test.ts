@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { LeaseLostError, type LeaseProof } from '../../src/operations/ports.ts';
+import { KnownOperations } from '../../src/store/known-operations.ts';
 import { OperationInsertStore } from '../../src/store/operation-inserts.ts';
 import { decodeRecordHeaders } from '../../src/store/record-headers.ts';
 import { describeStores, setDatabaseClock } from '../support/store.ts';
@@ -10,7 +11,7 @@ describeStores('inserting operations', (get, kind) => {
   it('answers an insert with what a read gives', async () => {
     const { store } = get();
     const operations = [
-      aNewOperation({ waitUntilMs: Date.now() }),
+      aNewOperation(),
       aNewOperation({ state: 'dispatched', published: { partition: 3, offset: 9_007_199_254_740_993n } }),
       aNewOperation({ state: 'running', progress: { percent: 12.5, message: 'half\u0000way' } }),
     ];
@@ -115,7 +116,8 @@ describeStores('inserting operations', (get, kind) => {
       const [settled, operation, lease] = [await insertOne(store), aNewOperation(), await leaseHome(store, 'dying')];
       const claim = { topic: REPLY_TOPIC, partition: lease.partition, bootId: 'heir', home: false, leaseMs: 60_000 };
       await database.transaction(async (tx) => {
-        await new OperationInsertStore(tx, { replyTopic: REPLY_TOPIC, owesEvents: false }).promote([operation], lease);
+        const options = { replyTopic: REPLY_TOPIC, owesEvents: false };
+        await new OperationInsertStore(tx, options, new KnownOperations(10)).promote([operation], lease);
         const move = { ...lease, expectedOffset: 100n, nextOffset: 101n };
         await store.commit([{ operationId: settled, events: [aSuccess(1n)] }], move);
         await setDatabaseClock(database, 61_000);

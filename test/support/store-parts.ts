@@ -35,6 +35,7 @@ export const TEST_STORE_CONFIG: StoreConfig = {
   replyTopic: REPLY_TOPIC,
   bootId: 'boot1',
   lifecycleEvents: false,
+  knownOperations: 1_000,
   pgliteImageFile: PGLITE_IMAGE_FILE,
 };
 
@@ -50,7 +51,14 @@ export function openStoreOn(
   parts: Partial<StoreParts> = {},
   deps: StoreDeps = testStoreDeps,
 ): Store {
-  const whole = { replyTopic: REPLY_TOPIC, lifecycleEvents: false, notices: null, hints: NO_HINTS, ...parts };
+  const whole = {
+    replyTopic: REPLY_TOPIC,
+    lifecycleEvents: false,
+    notices: null,
+    hints: NO_HINTS,
+    knownOperations: 1_000,
+    ...parts,
+  };
   return createStoreOn({ operations: database, leases: database }, whole, deps);
 }
 
@@ -71,7 +79,6 @@ export function aNewOperation(parts: Partial<NewOperation> = {}): NewOperation {
     state: 'accepted',
     createdAtMs: nowMs,
     deadlineMs: nowMs + 60_000,
-    waitUntilMs: null,
     progress: null,
     record: { topic: 'test.v1.Test.Do', key: Buffer.from('key'), value: Buffer.from('{}'), headers: [['ce_id', '1']] },
     published: null,

@@ -16,10 +16,10 @@ describe('notices of changes', () => {
 
   it('are none where nothing has changed or nobody else lives', () => {
     const notices = new ChangeNotices('boot1');
-    expect(notices.statements(ids)).toEqual([]);
+    expect(notices.payloads(ids)).toBeNull();
     notices.notifyOthers = true;
-    expect(notices.statements([])).toEqual([]);
-    expect(notices.statements(ids)).toHaveLength(1);
+    expect(notices.payloads([])).toBeNull();
+    expect(notices.payloads(ids)).toEqual(writeChanges('boot1', ids));
   });
 
   it('tell proofs from changes, and leave alone what they do not know', () => {

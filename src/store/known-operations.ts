@@ -1,0 +1,37 @@
+import { isTerminal, type Operation } from '../operations/operation.ts';
+
+/**
+ * Open operations as this process wrote them last, so that settling need not read them first. A guess: others may have
+ * written since, so whoever builds on it writes under the condition that the row's version is still this one.
+ *
+ * Bounded: the oldest is forgotten first, and its settlement reads the row.
+ */
+export class KnownOperations {
+  readonly #maxItems: number;
+  readonly #operations = new Map<string, Operation>();
+
+  constructor(maxItems: number) {
+    this.#maxItems = maxItems;
+  }
+
+  get(id: string): Operation | undefined {
+    return this.#operations.get(id);
+  }
+
+  /** As it was just written. What is done is forgotten: only a late reply would ask for it. */
+  remember(operation: Operation): void {
+    this.#operations.delete(operation.id);
+    if (isTerminal(operation.state)) return;
+    this.#operations.set(operation.id, operation);
+    if (this.#operations.size <= this.#maxItems) return;
+    for (const oldest of this.#operations.keys()) {
+      this.#operations.delete(oldest);
+      return;
+    }
+  }
+
+  /** Nobody knows what the rows say by now. */
+  forget(ids: Iterable<string>): void {
+    for (const id of ids) this.#operations.delete(id);
+  }
+}
