@@ -6,6 +6,7 @@ import type {
   ResealCommand,
   SealCommand,
 } from '../operations/ports.ts';
+import { toTimestamp } from '../runtime/timestamp.ts';
 import * as header from './headers.ts';
 
 export interface EnvelopeOptions {
@@ -35,8 +36,8 @@ export function createSealCommand(options: EnvelopeOptions): SealCommand {
       [header.CE_ID, fields.operationId],
       source,
       [header.CE_TYPE, fields.type],
-      [header.CE_TIME, new Date(fields.createdAtMs).toISOString()],
-      [header.CE_EXPIRYTIME, new Date(fields.deadlineMs).toISOString()],
+      [header.CE_TIME, toTimestamp(fields.createdAtMs)],
+      [header.CE_EXPIRYTIME, toTimestamp(fields.deadlineMs)],
       [header.CONTENT_TYPE, fields.contentType],
     ];
     if (fields.reply !== null) {
@@ -60,7 +61,7 @@ export function createResealCommand({ replyTopic }: Pick<EnvelopeOptions, 'reply
   return (record, { attempt, deadlineMs }) => {
     const changed = new Map([
       [header.ATTEMPT, String(attempt)],
-      [header.CE_EXPIRYTIME, new Date(deadlineMs).toISOString()],
+      [header.CE_EXPIRYTIME, toTimestamp(deadlineMs)],
       [header.REPLY_TOPIC, replyTopic],
     ]);
     const headers = record.headers.map((each): Header => [each[0], changed.get(each[0]) ?? each[1]]);

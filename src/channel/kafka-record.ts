@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { writeShortAscii } from '../runtime/short-text.ts';
 import { replaceModule } from './kafka-module.ts';
 
 type HeaderValue = string | Buffer | null | undefined;
@@ -103,6 +104,8 @@ function isBytes(value: unknown): value is Buffer | null | undefined {
 }
 
 function writeText(buffer: Buffer, start: number, text: string): number {
+  const behindLength = writeVarint(buffer, start, text.length);
+  if (writeShortAscii(buffer, behindLength, text)) return behindLength + text.length;
   const sizeBytes = Buffer.byteLength(text);
   const offset = writeVarint(buffer, start, sizeBytes);
   return offset + buffer.write(text, offset, sizeBytes, 'utf8');

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { OwedDeadLetter, OwedEvent } from '../chores/ports.ts';
 import type { OwnRecord, RecordedEvent, RecordHeaders } from '../operations/ports.ts';
 import type { RawReply, ReplyPosition, UnreadableReply } from '../operations/reply.ts';
+import { toTimestamp } from '../runtime/timestamp.ts';
 import * as header from './headers.ts';
 import { cleanText } from './worker-error.ts';
 
@@ -101,7 +102,7 @@ export function cancellationRecord(operationId: string, options: CancellationOpt
     [header.CE_SOURCE, options.source],
     [header.CE_TYPE, 'sluice.operation.cancelled'],
     [header.CE_SUBJECT, operationId],
-    [header.CE_TIME, new Date(options.nowMs).toISOString()],
+    [header.CE_TIME, toTimestamp(options.nowMs)],
   ];
   return { topic: options.controlTopic, partition: null, key: encoder.encode(operationId), value: null, headers };
 }
@@ -119,7 +120,7 @@ export function lifecycleEvent(owed: OwedEvent, options: LifecycleOptions): OwnR
     [header.CE_SOURCE, options.source],
     [header.CE_TYPE, `sluice.operation.${owed.event.type}`],
     [header.CE_SUBJECT, operationId],
-    [header.CE_TIME, new Date(owed.event.atMs).toISOString()],
+    [header.CE_TIME, toTimestamp(owed.event.atMs)],
     [header.CONTENT_TYPE, 'application/json'],
   ];
   const value = encoder.encode(JSON.stringify({ id: operationId, command, ...describeEvent(owed) }));
@@ -139,7 +140,7 @@ function describeEvent({ number, event, late }: RecordedEvent): Record<string, u
   return {
     number,
     type,
-    time: new Date(atMs).toISOString(),
+    time: toTimestamp(atMs),
     ...(late && { late }),
     ...(progress && { progress: describeProgress(progress) }),
     ...(error && {

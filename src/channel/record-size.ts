@@ -1,4 +1,5 @@
 import type { OwnRecord } from '../operations/ports.ts';
+import { utf8Length } from '../runtime/short-text.ts';
 
 /** Of any record that Sluice sends, what has a size. */
 export type SizedRecord = Pick<OwnRecord, 'key' | 'value' | 'headers'>;
@@ -13,21 +14,21 @@ const RECORD_OVERHEAD_BYTES = 5 + 1 + 5 + 3 + 3;
  * `max.message.bytes` holds for the whole batch: add `BATCH_OVERHEAD_BYTES`.
  */
 export function measureRecordBytes(record: SizedRecord): number {
-  if (record === lastMeasured) return lastSizeBytes;
-  lastSizeBytes = sumRecordBytes(record);
-  lastMeasured = record;
-  return lastSizeBytes;
+  const known = sizes.get(record);
+  if (known !== undefined) return known;
+  const sizeBytes = sumRecordBytes(record);
+  sizes.set(record, sizeBytes);
+  return sizeBytes;
 }
 
-/** A call asks whether its record fits, and publishes it in the same turn: the second question need not measure again. */
-let lastMeasured: SizedRecord | null = null;
-let lastSizeBytes = 0;
+/** Asked before the call is accepted, and again as its record is queued. */
+const sizes = new WeakMap<SizedRecord, number>();
 
 function sumRecordBytes(record: SizedRecord): number {
   let sizeBytes = RECORD_OVERHEAD_BYTES + lengthBytes(record.key?.length ?? 0) + lengthBytes(record.value?.length ?? 0);
   for (const [name, value] of record.headers) {
-    sizeBytes += lengthBytes(Buffer.byteLength(name));
-    sizeBytes += lengthBytes(typeof value === 'string' ? Buffer.byteLength(value) : value.length);
+    sizeBytes += lengthBytes(utf8Length(name));
+    sizeBytes += lengthBytes(typeof value === 'string' ? utf8Length(value) : value.length);
   }
   return sizeBytes;
 }

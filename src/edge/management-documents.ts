@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type { RebuildReport } from '../operations/administration.ts';
 import { isTerminal, type Operation, type OperationResult, resultOf } from '../operations/operation.ts';
 import type { OperationEvent, RecordedEvent } from '../operations/ports.ts';
+import { toTimestamp } from '../runtime/timestamp.ts';
 
 export interface DocumentOptions {
   /** With the bytes of the result: as JSON where they are, else in base64. */
@@ -95,8 +96,4 @@ function toPlain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(toPlain);
   if (value instanceof Date || typeof value !== 'object' || value === null) return value ?? null;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, toPlain(item)]));
-}
-
-function toTimestamp(timeMs: number): string {
-  return new Date(timeMs).toISOString();
 }

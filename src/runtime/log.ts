@@ -18,8 +18,12 @@ export interface Log {
   flush(): void;
 }
 
-/** Bytes that gather before a write; a line is at most this late, never lost at an orderly end. */
-const BUFFER_BYTES = 12_288;
+/**
+ * A line is at most so late, or until so much has gathered, and never lost at an orderly end; a process that is killed takes
+ * with it what it said in that second.
+ */
+const FLUSH_EVERY_MS = 1000;
+const GATHERED_CHARACTERS = 32_768;
 
 /** Level by name and time as text: what log stores and people read alike. */
 const LINE_FORM = {
@@ -35,11 +39,37 @@ export function createLog(options: { readonly level: LogLevel; readonly pretty: 
     const stream = pretty({ ignore: 'pid,hostname', singleLine: true, sync: true });
     return { logger: pino({ level: options.level }, stream) as PinoLogger, flush: () => undefined };
   }
-  const stream = destination({ dest: 1, minLength: BUFFER_BYTES, sync: false });
-  const timer = setInterval(() => stream.flush(), 1000);
+  const lines = new GatheredLines();
+  const timer = setInterval(() => lines.handOver(), FLUSH_EVERY_MS);
   timer.unref();
-  const logger = pino({ ...LINE_FORM, level: options.level }, stream);
-  return { logger, flush: () => stream.flushSync() };
+  // Of a process that ends in a way that nobody foresaw, the last lines tell why.
+  process.once('exit', () => lines.flush());
+  return { logger: pino({ ...LINE_FORM, level: options.level }, lines), flush: () => lines.flush() };
+}
+
+/**
+ * Lines on their way to standard output, many in one piece: the stream below measures all that it holds with each piece that
+ * it is given.
+ */
+class GatheredLines {
+  readonly #stream = destination({ dest: 1, sync: false });
+  #text = '';
+
+  write(line: string): void {
+    this.#text += line;
+    if (this.#text.length >= GATHERED_CHARACTERS) this.handOver();
+  }
+
+  handOver(): void {
+    if (this.#text === '') return;
+    this.#stream.write(this.#text);
+    this.#text = '';
+  }
+
+  flush(): void {
+    this.handOver();
+    this.#stream.flushSync();
+  }
 }
 
 /** Says nothing: for tests and tools. */

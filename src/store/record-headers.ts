@@ -1,4 +1,5 @@
 import type { RecordHeaders } from '../operations/ports.ts';
+import { utf8Length, writeShortAscii } from '../runtime/short-text.ts';
 
 /**
  * Headers of a command record as one byte string that keeps their order, names that stand twice, and binary values, so
@@ -11,7 +12,7 @@ const FIXED_BYTES = 9;
 
 export function encodeRecordHeaders(headers: RecordHeaders): Uint8Array {
   let sizeBytes = 0;
-  for (const [name, value] of headers) sizeBytes += FIXED_BYTES + Buffer.byteLength(name) + Buffer.byteLength(value);
+  for (const [name, value] of headers) sizeBytes += FIXED_BYTES + lengthOf(name) + lengthOf(value);
   const buffer = Buffer.allocUnsafe(sizeBytes);
   let offset = 0;
   for (const [name, value] of headers) {
@@ -22,11 +23,15 @@ export function encodeRecordHeaders(headers: RecordHeaders): Uint8Array {
   return buffer;
 }
 
+function lengthOf(value: string | Uint8Array): number {
+  return typeof value === 'string' ? utf8Length(value) : value.byteLength;
+}
+
 /** Returns where the block ends. */
 function writeBlock(buffer: Buffer, value: string | Uint8Array, offset: number): number {
   const start = offset + 4;
   if (typeof value === 'string') {
-    const sizeBytes = buffer.write(value, start);
+    const sizeBytes = writeShortAscii(buffer, start, value) ? value.length : buffer.write(value, start);
     buffer.writeUInt32BE(sizeBytes, offset);
     return start + sizeBytes;
   }

@@ -25,6 +25,10 @@ describe('the log', () => {
     expect(output).toContain('the reason');
   });
 
+  it('has the last line of a process that ends without one', async () => {
+    expect(await lastWords('json', 'process.exit(1);')).toContain('last words');
+  });
+
   it('has, where it is pretty, the last line of a process that nobody could flush', async () => {
     expect(await lastWords('pretty', 'process.kill(process.pid, "SIGKILL");')).toContain('last words');
   });

@@ -3,8 +3,8 @@
 import { failureOfOperation } from '../../operations/failures.ts';
 import type { Operation } from '../../operations/operation.ts';
 import type { RecordedEvent } from '../../operations/ports.ts';
+import { toTimestamp } from '../../runtime/timestamp.ts';
 import { describeFailure } from './problem.ts';
-import { toTimestamp } from './status-document.ts';
 
 /** Members that say nothing are left out. */
 export type EventDocument = Readonly<Record<string, unknown>>;

@@ -4,6 +4,7 @@ import type { Command } from '../../contract/command.ts';
 import { failureOfOperation } from '../../operations/failures.ts';
 import { isTerminal, type Operation, type OperationResult, resultOf } from '../../operations/operation.ts';
 import { Failure } from '../../runtime/failure.ts';
+import { toTimestamp } from '../../runtime/timestamp.ts';
 import type { OperationLinks } from './links.ts';
 import { describeFailure } from './problem.ts';
 
@@ -75,9 +76,4 @@ function readAsJson(text: Buffer): string | null {
   } catch {
     return null;
   }
-}
-
-/** RFC 3339, to the millisecond. */
-export function toTimestamp(timeMs: number): string {
-  return new Date(timeMs).toISOString();
 }
