@@ -102,16 +102,20 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
   );
   const promoter = new Promoter({ bootId, recorder, dispatcher, calls, logger });
   const onLeaseDoubt = (): void => leases.doubt();
-  const settler = new Settler(TRANSACTION, {
-    changes: store,
-    calls,
-    marks,
-    onSettled: onChanged,
-    onLeaseDoubt,
-    clock,
-    logger,
-    metrics,
-  });
+  const settler = new Settler(
+    { ...TRANSACTION, gatherMs: bounds.settleGatherMs },
+    {
+      changes: store,
+      calls,
+      marks,
+      onSettled: onChanged,
+      onLeaseDoubt,
+      isAnyAwaited: () => waiters.count > 0,
+      clock,
+      logger,
+      metrics,
+    },
+  );
   const forwarder = new Forwarder(
     { maxPending: bounds.maxPendingForwards },
     { sender: channel.sender, forms: forms.ofReplies, clock, logger, metrics },

@@ -232,6 +232,11 @@ export const configSchema = z.object({
       'Replies of one partition that wait to be settled; past it they are read again later (in-process: the partition waits).',
     ),
     maxPendingSettlementBytes: bytes(128 * MIB, [MIB, 4096 * MIB], 'The same, in bytes.'),
+    settleGatherMs: duration(
+      '20ms',
+      ['0ms', '1s'],
+      'Where many replies come and nobody waits for one, how long they gather into one transaction.',
+    ),
     maxResultBytes: bytes(4 * MIB, [KIB, 64 * MIB], 'Longest result of an operation.'),
     maxUnpublishedPerTopic: integer(
       2500,

@@ -15,10 +15,19 @@ import type { PartitionCursor, Settlement } from './partition-cursor.ts';
 
 const REPEAT = { firstMs: 100, maxMs: 5000 };
 
-/** Of one transaction. A reply larger than `maxBytes` goes alone. */
-export interface SettleBatchBounds {
+/** A batch of so many says that more are coming: the next one waits for them. */
+const GATHER_FROM_ITEMS = 16;
+
+export interface SettlerOptions {
+  /** Of one transaction. */
   readonly maxItems: number;
+  /** The same; a larger reply goes alone. */
   readonly maxBytes: number;
+  /**
+   * From the begin of a batch to that of the next, where many replies come and nobody waits for one: fewer and larger
+   * transactions. 0: none waits.
+   */
+  readonly gatherMs: number;
 }
 
 export interface SettlerDeps {
@@ -29,6 +38,8 @@ export interface SettlerDeps {
   readonly onSettled: (operations: readonly Operation[]) => void;
   /** A transaction found the lease gone or moved: the lease row decides. */
   readonly onLeaseDoubt: () => void;
+  /** Whether a request of this instance waits for a recorded operation. */
+  readonly isAnyAwaited: () => boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -40,15 +51,15 @@ export interface SettlerDeps {
  */
 export class Settler {
   readonly #deps: SettlerDeps;
-  readonly #batch: SettleBatchBounds;
+  readonly #options: SettlerOptions;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
   /** Cursors whose replies are being settled, pauses between repeats included: a kick adds no second settler. */
   readonly #busy = new Set<PartitionCursor>();
   readonly #settled: Counter;
 
-  constructor(batch: SettleBatchBounds, deps: SettlerDeps) {
-    this.#batch = batch;
+  constructor(options: SettlerOptions, deps: SettlerDeps) {
+    this.#options = options;
     this.#deps = deps;
     this.#settled = deps.metrics.counter(
       'sluice_settled_replies_total',
@@ -73,11 +84,13 @@ export class Settler {
   async #settleAll(cursor: PartitionCursor): Promise<void> {
     let delays = backoffDelays(REPEAT);
     while (cursor.alive && cursor.queued > 0 && !cursor.writing) {
-      const isSettled = await this.#settleBatch(cursor);
+      const startedAtMs = this.#deps.clock.monotonicMs();
+      const settled = await this.#settleBatch(cursor);
       // Also where it works: replies may go on coming for as long as there are workers.
       if (this.#stop.signal.aborted) break;
-      if (isSettled) {
+      if (settled !== null) {
         delays = backoffDelays(REPEAT);
+        await this.#gather(cursor, settled, startedAtMs);
         continue;
       }
       await pause(this.#deps.clock, delays.next().value, this.#stop.signal);
@@ -86,8 +99,16 @@ export class Settler {
     this.#busy.delete(cursor);
   }
 
-  async #settleBatch(cursor: PartitionCursor): Promise<boolean> {
-    const batch = cursor.beginSettling(this.#batch.maxItems, this.#batch.maxBytes);
+  async #gather(cursor: PartitionCursor, settled: number, startedAtMs: number): Promise<void> {
+    const { gatherMs, maxItems } = this.#options;
+    if (gatherMs === 0 || settled < GATHER_FROM_ITEMS || cursor.queued >= maxItems || this.#deps.isAnyAwaited()) return;
+    const { clock } = this.#deps;
+    await pause(clock, Math.max(0, startedAtMs + gatherMs - clock.monotonicMs()), this.#stop.signal);
+  }
+
+  /** Returns how many; null where the transaction did not happen, or not for certain. */
+  async #settleBatch(cursor: PartitionCursor): Promise<number | null> {
+    const batch = cursor.beginSettling(this.#options.maxItems, this.#options.maxBytes);
     const nextOffset = cursor.offsetAfter(batch);
     const move = { partition: cursor.partition, fence: cursor.fence, expectedOffset: cursor.committed, nextOffset };
     const changes = groupByOperation(batch, this.#deps.marks);
@@ -98,7 +119,7 @@ export class Settler {
       this.#announce(outcome.operations);
       this.#settled.add(batch.length - outcome.missing.length, 'settled');
       if (outcome.missing.length > 0) this.#settled.add(outcome.missing.length, 'unclaimed');
-      return true;
+      return batch.length;
     } catch (error) {
       cursor.failSettling(batch);
       for (const { operationId } of changes) this.#deps.marks.putBack(operationId);
@@ -107,7 +128,7 @@ export class Settler {
         'settling is repeated',
       );
       if (error instanceof LeaseLostError) this.#deps.onLeaseDoubt();
-      return false;
+      return null;
     }
   }
 

@@ -32,13 +32,14 @@ function setUp(options: { maxItems?: number; maxPending?: number } = {}) {
     },
   };
   const settler = new Settler(
-    { maxItems: 100, maxBytes: 1000 },
+    { maxItems: 100, maxBytes: 1000, gatherMs: 0 },
     {
       changes,
       calls,
       marks: NO_MARKS as unknown as DispatchMarks,
       onSettled: () => undefined,
       onLeaseDoubt: () => undefined,
+      isAnyAwaited: () => false,
       clock,
       logger: silentLogger,
       metrics,
