@@ -1,3 +1,4 @@
+import { MAX_EVENTS } from '../operations/fold.ts';
 import { isTerminal, type Operation } from '../operations/operation.ts';
 
 /**
@@ -18,10 +19,13 @@ export class KnownOperations {
     return this.#operations.get(id);
   }
 
-  /** As it was just written. What is done is forgotten: only a late reply would ask for it. */
+  /**
+   * As it was just written. What is done is forgotten: only a late reply would ask for it. So is what has had all the events
+   * that a history keeps: from there on the row counts more than its version says.
+   */
   remember(operation: Operation): void {
     this.#operations.delete(operation.id);
-    if (isTerminal(operation.state)) return;
+    if (isTerminal(operation.state) || operation.version >= MAX_EVENTS) return;
     this.#operations.set(operation.id, operation);
     if (this.#operations.size <= this.#maxItems) return;
     for (const oldest of this.#operations.keys()) {

@@ -114,7 +114,9 @@ export class OperationChangeStore implements OperationChanges {
   /** Null unless all of them are known, and each changes: what is not written is not checked. */
   #foldKnown(eventsById: EventsById): readonly FoldedOperation[] | null {
     const folded: FoldedOperation[] = [];
-    for (const [id, events] of eventsById) {
+    // In id order, as rows are locked.
+    for (const id of [...eventsById.keys()].sort()) {
+      const events = eventsById.get(id) as readonly OperationEvent[];
       const before = this.#known.get(id);
       if (before === undefined || events.some(dependsOnClaim)) return null;
       const one = this.#foldOne(before, leaveOutKnown(events, []), OF_KNOWN);

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import type { Database, Transaction } from '../../src/store/database.ts';
 import { describeStores } from '../support/store.ts';
-import { anEvent, aReplyEvent, aSuccess, openStoreOn, TEST_TERMS } from '../support/store-parts.ts';
+import { aNewOperation, anEvent, aReplyEvent, aSuccess, openStoreOn, TEST_TERMS } from '../support/store-parts.ts';
 import { dispatchedAt, insertOne, leaseHome, settle } from '../support/store-rows.ts';
 
 /** A database that counts what is asked of it outside and inside of transactions. */
@@ -36,25 +36,32 @@ function countRoundTrips(database: Database) {
   return { counted, count };
 }
 
+/** A database all of whose transactions are this one. */
+function runInside(tx: Transaction): Database {
+  const inside: Transaction = {
+    query: (sql, params) => tx.query(sql, params),
+    execute: (script) => tx.execute(script),
+    finish: async (statements) => {
+      for (const { sql, params } of statements) await tx.query(sql, params);
+    },
+  };
+  return { ...inside, transaction: (body) => body(inside), health: () => null, close: async () => undefined };
+}
+
+/** Scans of whole tables by this session. */
+async function readScans(tx: Transaction): Promise<number> {
+  const sql = `SELECT sum(pg_stat_get_xact_numscans(t::regclass))::int AS scans
+    FROM unnest(ARRAY['sluice.operation', 'sluice.operation_event']) AS t`;
+  const [row] = await tx.query<{ scans: number }>(sql, []);
+  return row!.scans;
+}
+
 /** Runs everything of a store in one transaction, and says how many updates touched no index. */
 async function countHotUpdates(database: Database, run: (store: ReturnType<typeof openStoreOn>) => Promise<unknown>) {
   return database.transaction(async (tx) => {
-    const inside: Transaction = {
-      query: (sql, params) => tx.query(sql, params),
-      execute: (script) => tx.execute(script),
-      finish: async (statements) => {
-        for (const { sql, params } of statements) await tx.query(sql, params);
-      },
-    };
-    const whole: Database = {
-      ...inside,
-      transaction: (body) => body(inside),
-      health: () => null,
-      close: async () => undefined,
-    };
     // A session's counts go on from one transaction to the next.
     const before = await readUpdates(tx);
-    await run(openStoreOn(whole));
+    await run(openStoreOn(runInside(tx)));
     const after = await readUpdates(tx);
     return { updated: after.updated - before.updated, hot: after.hot - before.hot };
   });
@@ -68,7 +75,21 @@ async function readUpdates(tx: Transaction): Promise<{ updated: number; hot: num
 }
 
 describeStores('the cost of the hot path', (get) => {
-  it('is one statement a batch of accepts, and one transaction of two statements a batch of replies', async () => {
+  it('is one statement a batch of accepts, and one a batch of their replies', async () => {
+    const { database } = get();
+    const { counted, count } = countRoundTrips(database);
+    const store = openStoreOn(counted);
+    const lease = await leaseHome(store);
+    const operations = Array.from({ length: 50 }, () => aNewOperation());
+    Object.assign(count, { statements: 0, finishes: 0, transactions: 0 });
+    await store.insert(operations);
+    expect(count).toEqual({ transactions: 0, statements: 1, finishes: 0 });
+    const changes = operations.map(({ id }, index) => ({ operationId: id, events: [aSuccess(BigInt(index))] }));
+    await store.commit(changes, { ...lease, expectedOffset: 100n, nextOffset: 150n });
+    expect(count).toEqual({ transactions: 0, statements: 2, finishes: 0 });
+  });
+
+  it('is one transaction of two statements a batch of replies to operations of others', async () => {
     const { store, database } = get();
     const lease = await leaseHome(store);
     const ids = await Promise.all(Array.from({ length: 50 }, () => insertOne(store)));
@@ -76,6 +97,37 @@ describeStores('the cost of the hot path', (get) => {
     const changes = ids.map((operationId, index) => ({ operationId, events: [aSuccess(BigInt(index))] }));
     await openStoreOn(counted).commit(changes, { ...lease, expectedOffset: 100n, nextOffset: 150n });
     expect(count).toEqual({ transactions: 1, statements: 2, finishes: 1 });
+  });
+
+  it('is no scan of a table, also by plans that were made while it was empty', async () => {
+    const { database } = get();
+    const scans = await database.transaction(async (tx) => {
+      const store = openStoreOn(runInside(tx));
+      const lease = await leaseHome(store);
+      const run = async (count: number, from: bigint) => {
+        const operations = Array.from({ length: count }, () => aNewOperation());
+        await store.insert(operations);
+        const changes = operations.map(({ id }, place) => ({
+          operationId: id,
+          events: [aSuccess(from + BigInt(place))],
+        }));
+        const half = count / 2;
+        const middle = from + BigInt(half);
+        await store.commit(changes.slice(0, half), { ...lease, expectedOffset: from, nextOffset: middle });
+        const others = openStoreOn(runInside(tx));
+        const nextOffset = from + BigInt(count);
+        await others.commit(changes.slice(half), { ...lease, expectedOffset: middle, nextOffset });
+      };
+      await run(2, 100n);
+      const before = await readScans(tx);
+      await run(400, 102n);
+      const after = await readScans(tx);
+      // The measure itself.
+      await tx.query('SELECT count(*) FROM sluice.operation WHERE command <> $1::text', ['none']);
+      expect(await readScans(tx)).toBeGreaterThan(after);
+      return after - before;
+    });
+    expect(scans).toBe(0);
   });
 
   it('is no write where nothing has changed', async () => {

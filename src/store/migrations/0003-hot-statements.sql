@@ -61,7 +61,7 @@ BEGIN
       coalesce(s.record_topic, n.record_topic), n.record_key, n.record_headers, n.record_value,
       CASE
         WHEN n.behind THEN NULL
-        WHEN n.ordered AND EXISTS (
+        WHEN coalesce(n.ordered, false) AND EXISTS (
           SELECT FROM sluice.operation e
           WHERE e.ordered AND e.published_offset IS NULL AND e.retained_until IS NULL
             AND e.record_topic = coalesce(s.record_topic, n.record_topic)
