@@ -34,9 +34,9 @@ export async function sendTerminal(command: Command, reply: Reply, sender: Reply
   }
 }
 
+/** The effect stands, so nothing in the code may invite to another try. */
 function tooLarge(reply: Reply): Reply {
   const sizeBytes = reply.value?.length ?? 0;
-  return errorReply(
-    new CommandError('RESOURCE_EXHAUSTED', `the result of ${sizeBytes} bytes is larger than its topic takes`),
-  );
+  const message = `the command was carried out, but its result of ${sizeBytes} bytes is larger than the reply topic takes`;
+  return errorReply(new CommandError('INTERNAL', message));
 }

@@ -60,7 +60,7 @@ describe('offsets move only after the reply is acknowledged', () => {
     await turn();
     bus.acknowledge();
     await turn();
-    expect(bench.replies()).toMatchObject([{ kind: 'error', code: 'RESOURCE_EXHAUSTED' }]);
+    expect(bench.replies()).toMatchObject([{ kind: 'error', code: 'INTERNAL' }]);
     await bench.worker.stop();
   });
 
