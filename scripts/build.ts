@@ -12,6 +12,6 @@ execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '
   cwd: root,
   stdio: 'inherit',
 });
-for (const folder of ['store/sql', 'store/migrations']) {
+for (const folder of ['store/sql', 'store/functions', 'store/migrations']) {
   cpSync(join(root, 'src', folder), join(dist, folder), { recursive: true });
 }

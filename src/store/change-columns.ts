@@ -23,7 +23,7 @@ export function endsNow({ operation, before }: FoldedOperation): boolean {
   return isTerminal(operation.state) && !isTerminal(before.state);
 }
 
-/** Parameters $1 to $21 of `sql/update-operations.sql`. */
+/** Parameters $1 to $21 of `functions/write-operations.sql`. */
 export function foldedColumns(folded: readonly FoldedOperation[]): unknown[] {
   return [
     columnOf(folded, ({ operation }) => operation.id),

@@ -2,9 +2,9 @@ import type { OffsetMove } from '../operations/ports.ts';
 import { appendedColumns, endsNow, type FoldedOperation, foldedColumns, isChanged } from './change-columns.ts';
 import { columnOf, flagOf } from './columns.ts';
 import type { Statement } from './database.ts';
-import { loadStatement } from './statements.ts';
+import { loadCall, loadStatement } from './statements.ts';
 
-const WRITE = loadStatement('write-operations');
+const WRITE = loadCall('write-operations');
 const MOVE = loadStatement('move-lease');
 const REDRIVE = loadStatement('redrive-operations');
 const CONCLUDE = loadStatement('conclude-operations');

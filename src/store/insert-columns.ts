@@ -110,7 +110,7 @@ export function cleanOperation(operation: NewOperation): NewOperation {
   };
 }
 
-/** Parameters $1 to $31 of `sql/insert-operations.sql`. */
+/** Parameters $1 to $30 of `functions/insert-operations.sql`. */
 export function insertColumns(rows: readonly InsertRow[]): unknown[] {
   const operations = rows.map(({ operation }) => operation);
   const later = operations.flatMap(laterEventsOf);

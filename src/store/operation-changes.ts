@@ -18,10 +18,10 @@ import { cleanEvent } from './event-data.ts';
 import type { KnownOperations } from './known-operations.ts';
 import { type OperationRow, toOperation } from './operation-row.ts';
 import { retryTransient } from './retry.ts';
-import { loadStatement } from './statements.ts';
+import { loadCall } from './statements.ts';
 import { hasChangedSince, isUniqueViolation } from './store-error.ts';
 
-const LOCK = loadStatement('lock-operations');
+const LOCK = loadCall('lock-operations');
 
 interface LockedRow extends OperationRow {
   readonly maybe_sent: boolean;

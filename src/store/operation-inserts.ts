@@ -13,10 +13,10 @@ import { cleanOperation, insertColumns, orderRows, snapshotOf } from './insert-c
 import { readHolders } from './key-holders.ts';
 import type { KnownOperations } from './known-operations.ts';
 import { type OperationRow, toOperation } from './operation-row.ts';
-import { loadStatement } from './statements.ts';
+import { loadCall, loadStatement } from './statements.ts';
 import { statementFailed } from './store-error.ts';
 
-const INSERT = loadStatement('insert-operations');
+const INSERT = loadCall('insert-operations');
 const FIND = loadStatement('find-inserted');
 
 /** A key that is released or purged between the insert and the second look lets the row in at the next try. */
@@ -26,7 +26,7 @@ interface InsertAnswer {
   /** Whether the lease was held; of a promotion only. */
   readonly held: boolean;
   /** Null where all rows were inserted. */
-  readonly ids: readonly string[] | null;
+  readonly inserted_ids: readonly string[] | null;
   /** Of those inserted the ordered ones that somebody else publishes. */
   readonly held_ids: readonly string[];
 }
@@ -82,8 +82,8 @@ export class OperationInsertStore implements OperationInserts {
   async promote(operations: readonly NewOperation[], lease: LeaseProof): Promise<readonly Operation[]> {
     if (operations.length === 0) return [];
     const clean = operations.map(cleanOperation);
-    const { held, ids } = await this.#insert(clean, lease);
-    const inserted = ids && new Set(ids);
+    const { held, inserted_ids } = await this.#insert(clean, lease);
+    const inserted = inserted_ids && new Set(inserted_ids);
     const others = clean.filter(({ id }) => inserted !== null && !inserted.has(id));
     const found = await afterInsert(this.#find(others));
     return clean.map((operation) => {
@@ -96,8 +96,8 @@ export class OperationInsertStore implements OperationInserts {
   }
 
   async #insertAndLook(operations: readonly NewOperation[], outcomes: Map<string, Inserted>): Promise<void> {
-    const { ids, held_ids } = await this.#insert(operations, null);
-    const [inserted, held] = [ids && new Set(ids), new Set(held_ids)];
+    const { inserted_ids, held_ids } = await this.#insert(operations, null);
+    const [inserted, held] = [inserted_ids && new Set(inserted_ids), new Set(held_ids)];
     const others: NewOperation[] = [];
     for (const operation of operations) {
       const { id } = operation;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 
 /** A migration in the order of its name; applied once. */
@@ -22,9 +23,47 @@ function squeeze(sql: string): string {
   return sql.replaceAll(/--.*$/gm, '').replaceAll(/\s+/g, ' ').trim();
 }
 
+/**
+ * The call of the function of the file `functions/<name>.sql`, its parameters in their order. It answers with one row, or
+ * with one for each row of the function's table.
+ */
+export function loadCall(name: string): string {
+  const { qualified, parameterCount } = readFunction(name);
+  const parameters = Array.from({ length: parameterCount }, (_, index) => `$${index + 1}`);
+  return `SELECT * FROM ${qualified}(${parameters.join(', ')})`;
+}
+
+/** In the order in which they are applied. A function is one, too: made once under its name, which says its text. */
 export function loadMigrations(): readonly Migration[] {
-  const names = readdirSync(new URL('migrations/', import.meta.url)).filter((name) => name.endsWith('.sql'));
-  return names.sort().map((name) => ({ name, script: readText(`migrations/${name}`) }));
+  const migrations = listFiles('migrations').map((file) => ({ name: file, script: readText(`migrations/${file}`) }));
+  const functions = listFiles('functions').map((file) => readFunction(file.slice(0, -'.sql'.length)));
+  return [...migrations, ...functions.map(({ qualified, script }) => ({ name: qualified, script }))];
+}
+
+interface DatabaseFunction {
+  readonly qualified: string;
+  readonly script: string;
+  readonly parameterCount: number;
+}
+
+/**
+ * Functions of the database are named by what they say: instances of two versions beside each other have one each, and a
+ * change of its text, which makes a new one, asks for no other care.
+ */
+function readFunction(name: string): DatabaseFunction {
+  const text = readText(`functions/${name}.sql`);
+  const meaning = squeeze(text);
+  const version = createHash('sha256').update(meaning).digest('hex').slice(0, 8);
+  const qualified = `sluice.${name.replaceAll('-', '_')}_${version}`;
+  const [, parameters] = /^CREATE FUNCTION @name \(([^)]*)\)/.exec(meaning) ?? [];
+  if (parameters === undefined) throw new Error(`functions/${name}.sql must begin with CREATE FUNCTION @name (`);
+  const parameterCount = parameters.split(',').filter((parameter) => !parameter.trim().startsWith('OUT ')).length;
+  return { qualified, script: text.replace('@name', qualified), parameterCount };
+}
+
+function listFiles(folder: string): readonly string[] {
+  const names = readdirSync(new URL(`${folder}/`, import.meta.url));
+  return names.filter((name) => name.endsWith('.sql')).sort();
 }
 
 function readText(path: string): string {

@@ -17,7 +17,7 @@ export function isUniqueViolation(error: unknown): boolean {
   return sqlStateOf(error) === '23505';
 }
 
-/** A row was not written, because it no longer has the version that the change was made from (`sluice.write_operations`). */
+/** A row was not written, because it no longer has the version that the change was made from (`functions/write-operations.sql`). */
 export function hasChangedSince(error: unknown): boolean {
   return sqlStateOf(error) === 'SL001';
 }

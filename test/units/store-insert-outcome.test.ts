@@ -12,7 +12,7 @@ function databaseThatGoesAway(insertedId: string): Queryable {
     query: async <Row>() => {
       asked += 1;
       if (asked > 1) throw new StoreError('no connection', { certainlyNotWritten: true });
-      return [{ held: true, ids: [insertedId], held_ids: [] }] as Row[];
+      return [{ held: true, inserted_ids: [insertedId], held_ids: [] }] as Row[];
     },
     execute: async () => undefined,
   };

@@ -1,1 +1,0 @@
-SELECT * FROM sluice.lock_operations($1, $2, $3, $4, $5, $6)
