@@ -24,7 +24,9 @@ export async function openAdministration(config: Config, tools: Tools): Promise<
   const replyTopic = replyTopicOf(config, bootId);
   // No reply is settled from here, so there is no result to be checked.
   const fold = createFold({ retentionMs, checkResult: () => null });
-  const store = await createStore({ ...config.store, bootId, replyTopic, lifecycleEvents }, { fold, clock, logger });
+  const { maxResultBytes: maxPageBytes } = config.grpc;
+  const options = { ...config.store, bootId, replyTopic, lifecycleEvents, maxPageBytes };
+  const store = await createStore(options, { fold, clock, logger });
   const nowMs = () => clock.wallMs();
   const common = { changes: store, onChanged: () => undefined, nowMs };
   const cancellations = new Cancellations({ ...common, bootId, dispatcher: null, teller: null });

@@ -48,6 +48,8 @@ export async function openStack(config: Config, bootId: string, contract: Contra
       bootId,
       replyTopic,
       lifecycleEvents: config.operations.lifecycleEvents,
+      // A page of a list is an answer, over gRPC one message.
+      maxPageBytes: config.grpc.maxResultBytes,
       pgliteImageFile: tools.pgliteImageFile ?? null,
     },
     { ...tools, fold: createFold({ retentionMs, checkResult }) },

@@ -44,6 +44,11 @@ const TRANSACTION = Object.freeze({ maxItems: 500, maxBytes: 8 * 1024 * 1024 });
 const REREAD_MS = 1000;
 /** For so long a command that is on the log is not said to be: its reply mostly comes meanwhile and says more. */
 const MARK_DELAY_MS = 50;
+/** On the embedded database everybody waits for a chore's statement, so it is small there, and a purge rests behind it. */
+const CHORE_STEPS = Object.freeze({
+  embedded: { maxBatch: 200, purgePauseMs: 50 },
+  server: { maxBatch: Number.POSITIVE_INFINITY, purgePauseMs: 5 },
+});
 
 export interface Core {
   readonly operations: Operations;
@@ -129,8 +134,16 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
   const reading = { store, source: channel.replies, loop, clock, logger };
   const watch = new TopicWatch({ ...reading, metrics });
   const leases = new ReplyLeases({ bootId, lingerMs: deps.longestTimeoutMs, ...config.leases }, { ...reading, watch });
+  const { maxBatch, purgePauseMs } = config.store.databaseUrl === null ? CHORE_STEPS.embedded : CHORE_STEPS.server;
   const chores = createChores(
-    { ...config.chores, bootId, heartbeatMs: config.leases.heartbeatMs, instanceLeaseMs: config.leases.leaseMs },
+    {
+      ...config.chores,
+      batchSize: Math.min(config.chores.batchSize, maxBatch),
+      purgePauseMs,
+      bootId,
+      heartbeatMs: config.leases.heartbeatMs,
+      instanceLeaseMs: config.leases.leaseMs,
+    },
     {
       lease: store,
       outbox: store,

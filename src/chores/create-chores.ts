@@ -31,12 +31,15 @@ import { type CommandDispatcher, Uptake } from './uptake.ts';
 import { Watermark } from './watermark.ts';
 import { WorkerPositions } from './worker-positions.ts';
 
-/** The first four are the group `chores` of the config. */
+/** The first three and `purgeIntervalMs` are the group `chores` of the config. */
 export interface CreateChoresOptions {
   readonly intervalMs: number;
   readonly leaseMs: number;
+  /** Operations that one step takes. */
   readonly batchSize: number;
   readonly purgeIntervalMs: number;
+  /** Between two batches of a purge, at least. */
+  readonly purgePauseMs: number;
   readonly bootId: string;
   /** How often an instance looks for rows that it has claimed and lost: the rhythm of its lease heartbeat. */
   readonly heartbeatMs: number;
@@ -87,7 +90,7 @@ export function createChores(options: CreateChoresOptions, deps: ChoresDeps): Ch
     ...createCommandChores(options, deps, { uptake, calm }, counters),
     ...createOwedChores(options, deps, counters),
     new Purge(
-      { batchSize: options.batchSize, everyMs: options.purgeIntervalMs },
+      { batchSize: options.batchSize, everyMs: options.purgeIntervalMs, minPauseMs: options.purgePauseMs },
       { ...deps, done: counters.done.bind('purge') },
     ),
     new Reconciliation(deps),

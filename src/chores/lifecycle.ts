@@ -1,6 +1,9 @@
-import { type Chore, repeatWhileMore } from './chore.ts';
+import type { Chore } from './chore.ts';
 import type { OwedChoreDeps, OwedChoreOptions } from './dead-letters.ts';
 import type { OwedEvent } from './ports.ts';
+
+/** Events of an operation, more or less: what a step takes is said in operations. */
+const EVENTS_PER_OPERATION = 3;
 
 /** Puts the events of operations on the topic of lifecycle events, those of one operation in the order of their numbers. */
 export class Lifecycle implements Chore {
@@ -11,16 +14,17 @@ export class Lifecycle implements Chore {
 
   constructor(options: OwedChoreOptions, deps: OwedChoreDeps) {
     this.everyMs = options.everyMs;
-    this.#limit = options.batchSize;
+    this.#limit = options.batchSize * EVENTS_PER_OPERATION;
     this.#deps = deps;
   }
 
+  /** To the end, however many there are: what is owed keeps operations from being purged. Each step clears what it sent. */
   async run(signal: AbortSignal): Promise<void> {
-    await repeatWhileMore(signal, async () => {
-      const events = await this.#deps.owed.listOwedEvents(this.#limit);
+    while (!signal.aborted) {
+      const { events, hasMore } = await this.#deps.owed.listOwedEvents(this.#limit);
       await this.#sendAll(events, signal);
-      return events.length === this.#limit;
-    });
+      if (!hasMore) return;
+    }
   }
 
   async #sendAll(events: readonly OwedEvent[], signal: AbortSignal): Promise<void> {

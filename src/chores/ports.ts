@@ -52,8 +52,11 @@ export interface OwedRecords {
   /** Cancelled operations that workers have not been told of, and for longer than `minAgeMs`. */
   listOwedCancellations(options: { readonly minAgeMs: number; readonly limit: number }): Promise<readonly Operation[]>;
   clearCancellations(operationIds: readonly string[]): Promise<void>;
-  /** Events that the topic of lifecycle events does not have yet, by operation and number. None where it is off. */
-  listOwedEvents(limit: number): Promise<readonly OwedEvent[]>;
+  /**
+   * Events that the topic of lifecycle events does not have yet, by operation and number, without the bytes of results.
+   * None where it is off. Bounded in bytes as well: `hasMore` says whether there are others behind them.
+   */
+  listOwedEvents(limit: number): Promise<{ readonly events: readonly OwedEvent[]; readonly hasMore: boolean }>;
   clearEvents(events: readonly Pick<OwedEvent, 'operationId' | 'number'>[]): Promise<void>;
 }
 

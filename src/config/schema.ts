@@ -270,7 +270,7 @@ export const configSchema = z.object({
   chores: group({
     intervalMs: duration('1s', ['100ms', '1m'], 'How often the holder of the chores looks for what is due.'),
     leaseMs: duration('8s', ['2s', '5m'], 'How long an instance holds the chores; so late a dead holder is replaced.'),
-    batchSize: integer(200, [1, 5000], 'Operations that one step of a chore takes.'),
+    batchSize: integer(500, [1, 5000], 'Operations that one step of a chore takes; on the embedded store 200 at most.'),
     purgeIntervalMs: duration(
       '30s',
       ['1s', '24h'],

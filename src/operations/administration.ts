@@ -2,7 +2,7 @@ import { Failure } from '../runtime/failure.ts';
 import { type ListRequest, listPage, type OperationPage } from './list.ts';
 import { askStore, lookUp, readEventPage } from './look-up.ts';
 import type { Operation } from './operation.ts';
-import type { OperationReads, RecordedEvent } from './ports.ts';
+import type { OperationQuery, OperationReads, OperationSlice, RecordedEvent } from './ports.ts';
 import { compareRebuilt, rebuildOperation } from './rebuild.ts';
 
 /** One field of a row that its events do not give. */
@@ -72,7 +72,13 @@ export class Administrator implements Administration {
 
   listUnreconciled(request: Pick<ListRequest, 'pageSize' | 'pageToken'>): Promise<OperationPage> {
     const asked = { ...request, command: null, state: null };
-    return askStore(() => listPage(asked, (query) => this.#deps.reads.listUnreconciled(query)));
+    return askStore(() => listPage(asked, (query) => this.#sliceOfUnreconciled(query)));
+  }
+
+  /** None of them has a result, so they are small: one more than is shown says whether there are more. */
+  async #sliceOfUnreconciled({ beforeId, limit }: Pick<OperationQuery, 'beforeId' | 'limit'>): Promise<OperationSlice> {
+    const rows = await this.#deps.reads.listUnreconciled({ beforeId, limit: limit + 1 });
+    return { operations: rows.slice(0, limit), hasMore: rows.length > limit };
   }
 
   async cancel(id: string): Promise<Operation> {
@@ -125,11 +131,11 @@ export class Administrator implements Administration {
   async *#all(): AsyncIterable<Operation> {
     let beforeId: string | null = null;
     for (;;) {
-      const query = { principal: null, command: null, state: null, beforeId, limit: REBUILD_PAGE };
-      const rows: readonly Operation[] = await askStore(() => this.#deps.reads.list(query));
-      yield* rows;
-      if (rows.length < REBUILD_PAGE) return;
-      beforeId = (rows.at(-1) as Operation).id;
+      const query: OperationQuery = { principal: null, command: null, state: null, beforeId, limit: REBUILD_PAGE };
+      const { operations, hasMore }: OperationSlice = await askStore(() => this.#deps.reads.list(query));
+      yield* operations;
+      if (!hasMore) return;
+      beforeId = (operations.at(-1) as Operation).id;
     }
   }
 }

@@ -1,7 +1,7 @@
 import { Failure } from '../runtime/failure.ts';
 import { isOperationId } from '../runtime/ids.ts';
 import { OPERATION_STATES, type Operation, type OperationState } from './operation.ts';
-import type { OperationQuery } from './ports.ts';
+import type { OperationQuery, OperationSlice } from './ports.ts';
 
 const DEFAULT_PAGE_SIZE = 50;
 const MAX_PAGE_SIZE = 1000;
@@ -15,6 +15,7 @@ export interface ListRequest {
 }
 
 export interface OperationPage {
+  /** Fewer than were asked for where they are large (AIP-158): the end is where there is no token. */
   readonly operations: readonly Operation[];
   /** Null on the last page. */
   readonly nextPageToken: string | null;
@@ -23,14 +24,13 @@ export interface OperationPage {
 /** One page of operations, newest first. Throws `Failure` `REQUEST_INVALID` (state, page size), `PAGE_TOKEN_INVALID`. */
 export async function listPage(
   request: ListRequest,
-  read: (query: Omit<OperationQuery, 'principal'>) => Promise<readonly Operation[]>,
+  read: (query: Omit<OperationQuery, 'principal'>) => Promise<OperationSlice>,
 ): Promise<OperationPage> {
   const state = readState(request.state);
-  const pageSize = readPageSize(request.pageSize);
+  const limit = readPageSize(request.pageSize);
   const beforeId = request.pageToken === null ? null : readPageToken(request.pageToken, request);
-  const rows = await read({ command: request.command, state, beforeId, limit: pageSize + 1 });
-  const operations = rows.slice(0, pageSize);
-  const last = rows.length > pageSize ? operations.at(-1) : undefined;
+  const { operations, hasMore } = await read({ command: request.command, state, beforeId, limit });
+  const last = hasMore ? operations.at(-1) : undefined;
   return { operations, nextPageToken: last ? writePageToken(last.id, request) : null };
 }
 

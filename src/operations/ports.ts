@@ -267,8 +267,9 @@ export interface ChangeOutcome {
 
 export interface OperationChanges {
   /**
-   * One transaction: moves the offset where asked, locks the rows in id order, folds each by the transition table,
-   * appends numbered events. Throws `LeaseLostError` or `StoreError`.
+   * One transaction: moves the offset where asked, folds each row as it is then by the transition table, and appends
+   * numbered events. Of two changes of one operation at the same time the second is folded on the first. Throws
+   * `LeaseLostError` or `StoreError`.
    */
   commit(changes: readonly OperationChange[], move: OffsetMove | null): Promise<ChangeOutcome>;
 }
@@ -289,7 +290,15 @@ export interface OperationReads {
   /** Events numbered after `afterNumber`, oldest first; of an operation without a row none. */
   readEvents(operationId: string, afterNumber: number, limit: number): Promise<readonly RecordedEvent[]>;
   /** Newest first, by id. */
-  list(query: OperationQuery): Promise<readonly Operation[]>;
+  list(query: OperationQuery): Promise<OperationSlice>;
+}
+
+/** A part of a list, bounded in bytes as well: fewer than were asked for are not yet the end. */
+export interface OperationSlice {
+  /** One at least, unless the list is at its end. */
+  readonly operations: readonly Operation[];
+  /** Whether the list goes on behind the last of them. */
+  readonly hasMore: boolean;
 }
 
 export interface OperationQuery {

@@ -81,7 +81,8 @@ export class Forwarder {
   #track(run: Promise<void>): void {
     const tracked = run.finally(() => {
       this.#running.delete(tracked);
-      for (const resolve of this.#roomWaiters.splice(0)) resolve();
+      // A second reader may have added more than a batch's room: not one batch more for each that ends.
+      if (this.hasRoom) for (const resolve of this.#roomWaiters.splice(0)) resolve();
     });
     this.#running.add(tracked);
   }

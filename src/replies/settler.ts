@@ -56,6 +56,8 @@ export class Settler {
   readonly #running = new Set<Promise<void>>();
   /** Cursors whose replies are being settled, pauses between repeats included: a kick adds no second settler. */
   readonly #busy = new Set<PartitionCursor>();
+  /** Of these, those whose next batch still gathers, and what ends that. */
+  readonly #gathering = new Map<PartitionCursor, AbortController>();
   readonly #settled: Counter;
 
   constructor(options: SettlerOptions, deps: SettlerDeps) {
@@ -70,6 +72,7 @@ export class Settler {
 
   /** Settles in the background what the cursor has queued; does nothing where that is under way already. */
   kick(cursor: PartitionCursor): void {
+    if (!this.#mayGather(cursor)) this.#gathering.get(cursor)?.abort();
     if (this.#busy.has(cursor) || cursor.writing || cursor.queued === 0 || this.#stop.signal.aborted) return;
     this.#busy.add(cursor);
     const run = this.#settleAll(cursor).finally(() => this.#running.delete(run));
@@ -78,6 +81,7 @@ export class Settler {
 
   async stop(): Promise<void> {
     this.#stop.abort();
+    for (const end of this.#gathering.values()) end.abort();
     await Promise.all(this.#running);
   }
 
@@ -99,11 +103,19 @@ export class Settler {
     this.#busy.delete(cursor);
   }
 
+  /** Until `gatherMs` after the last batch began, unless something becomes of the queue or somebody waits. */
   async #gather(cursor: PartitionCursor, settled: number, startedAtMs: number): Promise<void> {
-    const { gatherMs, maxItems } = this.#options;
-    if (gatherMs === 0 || settled < GATHER_FROM_ITEMS || cursor.queued >= maxItems || this.#deps.isAnyAwaited()) return;
+    const { gatherMs } = this.#options;
+    if (gatherMs === 0 || settled < GATHER_FROM_ITEMS || !this.#mayGather(cursor)) return;
     const { clock } = this.#deps;
-    await pause(clock, Math.max(0, startedAtMs + gatherMs - clock.monotonicMs()), this.#stop.signal);
+    const end = new AbortController();
+    this.#gathering.set(cursor, end);
+    await pause(clock, Math.max(0, startedAtMs + gatherMs - clock.monotonicMs()), end.signal);
+    this.#gathering.delete(cursor);
+  }
+
+  #mayGather(cursor: PartitionCursor): boolean {
+    return cursor.alive && cursor.hasRoom && cursor.queued < this.#options.maxItems && !this.#deps.isAnyAwaited();
   }
 
   /** Returns how many; null where the transaction did not happen, or not for certain. */

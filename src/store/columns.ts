@@ -16,8 +16,8 @@ export function columnOf<Row>(rows: readonly Row[], pick: (row: Row) => Value): 
 }
 
 /**
- * The same for a column that is mostly equal in all rows: then its one value is sent once. The statement reads it by
- * `CASE WHEN cardinality($n) = 1 THEN ($n)[1] ELSE … END`, which the server works out once, as it plans.
+ * The same for a column that is mostly equal in all rows: then its one value is sent once. The statement takes it out of the
+ * array once, in `shared`.
  */
 export function sharedColumnOf<Row>(rows: readonly Row[], pick: (row: Row) => Value): unknown[] | null {
   const values = columnOf(rows, pick);

@@ -20,6 +20,8 @@ export interface StoreParts {
   readonly hints: ChangeHints;
   /** Open operations that are remembered as they were written last: these are settled without reading them. */
   readonly knownOperations: number;
+  /** Of a page of a list and of a batch of owed events, whose results and errors may be long; one is always read. */
+  readonly maxPageBytes: number;
 }
 
 /** The store on databases whose migrations are applied. */
@@ -28,10 +30,10 @@ export function createStoreOn(lanes: DatabaseLanes, parts: StoreParts, deps: Sto
   const known = new KnownOperations(parts.knownOperations);
   const inserts = new OperationInsertStore(lanes.operations, { replyTopic, owesEvents }, known);
   const changes = new OperationChangeStore(lanes.operations, { replyTopic, owesEvents, notices }, { ...deps, known });
-  const reads = new OperationReadStore(lanes.operations);
+  const reads = new OperationReadStore(lanes.operations, parts);
   const outbox = new OutboxStore(lanes.operations, changes, deps.clock);
   const due = new DueOperationStore(lanes.operations, replyTopic);
-  const owed = new OwedRecordStore(lanes.operations);
+  const owed = new OwedRecordStore(lanes.operations, parts);
   const leases = new DatabaseLeaseStore(lanes.leases, deps.clock);
   const chores = new ChoresLeaseStore(lanes.leases);
   return {

@@ -10,6 +10,8 @@ import { isTerminal, type Operation } from '../operations/operation.ts';
 export class KnownOperations {
   readonly #maxItems: number;
   readonly #operations = new Map<string, Operation>();
+  /** At the oldest, or before it. Kept: a new one would walk over all that was deleted at the front. */
+  #oldest = this.#operations.keys();
 
   constructor(maxItems: number) {
     this.#maxItems = maxItems;
@@ -27,11 +29,17 @@ export class KnownOperations {
     this.#operations.delete(operation.id);
     if (isTerminal(operation.state) || operation.version >= MAX_EVENTS) return;
     this.#operations.set(operation.id, operation);
-    if (this.#operations.size <= this.#maxItems) return;
-    for (const oldest of this.#operations.keys()) {
-      this.#operations.delete(oldest);
-      return;
+    if (this.#operations.size > this.#maxItems) this.#forgetOldest();
+  }
+
+  #forgetOldest(): void {
+    let next = this.#oldest.next();
+    // It has come to the end once: behind it are those that came since.
+    if (next.done) {
+      this.#oldest = this.#operations.keys();
+      next = this.#oldest.next();
     }
+    if (!next.done) this.#operations.delete(next.value);
   }
 
   /** Nobody knows what the rows say by now. */

@@ -15,6 +15,7 @@ import type { ChangeNotices } from './change-notices.ts';
 import { moveLease, type WriteOptions, writeFolded } from './change-statements.ts';
 import type { Database, Transaction } from './database.ts';
 import { cleanEvent } from './event-data.ts';
+import { InTurn } from './in-turn.ts';
 import type { KnownOperations } from './known-operations.ts';
 import { type OperationRow, toOperation } from './operation-row.ts';
 import { retryTransient } from './retry.ts';
@@ -62,6 +63,8 @@ export class OperationChangeStore implements OperationChanges {
   readonly #fold: Fold;
   readonly #clock: Clock;
   readonly #known: KnownOperations;
+  /** Two changes of one operation would both build on the same version, and one of them would fail on it. */
+  readonly #inTurn = new InTurn();
 
   constructor(database: Database, options: ChangeStoreOptions, deps: ChangeStoreDeps) {
     this.#database = database;
@@ -77,14 +80,17 @@ export class OperationChangeStore implements OperationChanges {
       if (move !== null) await this.#moveAlone(move);
       return { operations: [], missing: [] };
     }
-    try {
-      const outcome = (await this.#commitKnown(eventsById, move)) ?? (await this.#commitLocked(eventsById, move));
-      for (const operation of outcome.operations) this.#known.remember(operation);
-      return outcome;
-    } catch (error) {
-      this.#known.forget(eventsById.keys());
-      throw error;
-    }
+    return this.#inTurn.run([...eventsById.keys()], () => this.#commitInTurn(eventsById, move));
+  }
+
+  async #commitInTurn(eventsById: EventsById, move: OffsetMove | null): Promise<ChangeOutcome> {
+    const folded = this.#foldKnown(eventsById);
+    // Until it is known how this ends, and where there is no such row.
+    this.#known.forget(eventsById.keys());
+    const written = folded && (await this.#writeKnown(folded, move));
+    const outcome = written ?? (await this.#commitLocked(eventsById, move));
+    for (const operation of outcome.operations) this.#known.remember(operation);
+    return outcome;
   }
 
   async #moveAlone(move: OffsetMove): Promise<void> {
@@ -94,10 +100,23 @@ export class OperationChangeStore implements OperationChanges {
 
   // ---- rows that this process wrote last -------------------------------------------------------------------------
 
+  /** Null unless all of them are known, and each changes: what is not written is not checked. */
+  #foldKnown(eventsById: EventsById): readonly FoldedOperation[] | null {
+    const folded: FoldedOperation[] = [];
+    // In id order, in which the others lock.
+    for (const id of [...eventsById.keys()].sort()) {
+      const events = eventsById.get(id) as readonly OperationEvent[];
+      const before = this.#known.get(id);
+      if (before === undefined || events.some(dependsOnClaim)) return null;
+      const one = this.#foldOne(before, leaveOutKnown(events, []), OF_KNOWN);
+      if (!isChanged(one)) return null;
+      folded.push(one);
+    }
+    return folded;
+  }
+
   /** Null where they have to be read after all; nothing is written then. */
-  async #commitKnown(events: EventsById, move: OffsetMove | null): Promise<ChangeOutcome | null> {
-    const folded = this.#foldKnown(events);
-    if (folded === null) return null;
+  async #writeKnown(folded: readonly FoldedOperation[], move: OffsetMove | null): Promise<ChangeOutcome | null> {
     const parts = { move, areLocked: false, notices: this.#noticesOf(folded) };
     const [write, ...more] = writeFolded(folded, parts, this.#options);
     if (write === undefined || more.length > 0) return null;
@@ -109,21 +128,6 @@ export class OperationChangeStore implements OperationChanges {
       throw error;
     }
     return { operations: folded.map(({ operation }) => operation), missing: [] };
-  }
-
-  /** Null unless all of them are known, and each changes: what is not written is not checked. */
-  #foldKnown(eventsById: EventsById): readonly FoldedOperation[] | null {
-    const folded: FoldedOperation[] = [];
-    // In id order, as rows are locked.
-    for (const id of [...eventsById.keys()].sort()) {
-      const events = eventsById.get(id) as readonly OperationEvent[];
-      const before = this.#known.get(id);
-      if (before === undefined || events.some(dependsOnClaim)) return null;
-      const one = this.#foldOne(before, leaveOutKnown(events, []), OF_KNOWN);
-      if (!isChanged(one)) return null;
-      folded.push(one);
-    }
-    return folded;
   }
 
   // ---- rows that are read ----------------------------------------------------------------------------------------

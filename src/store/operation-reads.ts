@@ -1,5 +1,12 @@
 import type { Operation } from '../operations/operation.ts';
-import type { KeyHolder, KeyScope, OperationQuery, OperationReads, RecordedEvent } from '../operations/ports.ts';
+import type {
+  KeyHolder,
+  KeyScope,
+  OperationQuery,
+  OperationReads,
+  OperationSlice,
+  RecordedEvent,
+} from '../operations/ports.ts';
 import type { Queryable } from './database.ts';
 import { type EventRow, toRecordedEvent } from './event-data.ts';
 import { readHolders } from './key-holders.ts';
@@ -13,9 +20,11 @@ const EVENTS = loadStatement('read-events');
 /** Snapshots and histories for status, waiters, keys and lists. Throws `StoreError`. */
 export class OperationReadStore implements OperationReads {
   readonly #database: Queryable;
+  readonly #maxPageBytes: number;
 
-  constructor(database: Queryable) {
+  constructor(database: Queryable, options: { readonly maxPageBytes: number }) {
     this.#database = database;
+    this.#maxPageBytes = options.maxPageBytes;
   }
 
   async read(ids: readonly string[]): Promise<readonly Operation[]> {
@@ -33,15 +42,16 @@ export class OperationReadStore implements OperationReads {
     return rows.map(toRecordedEvent);
   }
 
-  async list(query: OperationQuery): Promise<readonly Operation[]> {
+  async list(query: OperationQuery): Promise<OperationSlice> {
     const { principal, command, state, beforeId, limit } = query;
-    const rows = await this.#database.query<OperationRow>(LIST, [
+    const rows = await this.#database.query<OperationRow & { readonly has_more: boolean }>(LIST, [
       stripNul(principal),
       stripNul(command),
       state,
       beforeId,
       limit,
+      this.#maxPageBytes,
     ]);
-    return rows.map(toOperation);
+    return { operations: rows.map(toOperation), hasMore: rows.at(-1)?.has_more ?? false };
   }
 }

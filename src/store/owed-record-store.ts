@@ -26,12 +26,19 @@ interface PurgeAnswer {
   readonly last_id: string | null;
 }
 
+interface OwedEventRow extends EventRow {
+  readonly command: string;
+  readonly has_more: boolean;
+}
+
 /** What settled operations still owe to topics of ours, and the end of those that owe nothing. Throws `StoreError`. */
 export class OwedRecordStore implements OwedRecords, Retention {
   readonly #database: Queryable;
+  readonly #maxPageBytes: number;
 
-  constructor(database: Queryable) {
+  constructor(database: Queryable, options: { readonly maxPageBytes: number }) {
     this.#database = database;
+    this.#maxPageBytes = options.maxPageBytes;
   }
 
   async listOwedDeadLetters(limit: number): Promise<readonly OwedDeadLetter[]> {
@@ -62,9 +69,14 @@ export class OwedRecordStore implements OwedRecords, Retention {
     if (operationIds.length > 0) await this.#database.query(CLEAR_CANCELLATIONS, [operationIds]);
   }
 
-  async listOwedEvents(limit: number): Promise<readonly OwedEvent[]> {
-    const rows = await this.#database.query<EventRow & { readonly command: string }>(EVENTS, [limit]);
-    return rows.map((row) => ({ ...toRecordedEvent(row), operationId: row.operation_id, command: row.command }));
+  async listOwedEvents(limit: number): Promise<{ readonly events: readonly OwedEvent[]; readonly hasMore: boolean }> {
+    const rows = await this.#database.query<OwedEventRow>(EVENTS, [limit, this.#maxPageBytes]);
+    const events = rows.map((row) => ({
+      ...toRecordedEvent(row),
+      operationId: row.operation_id,
+      command: row.command,
+    }));
+    return { events, hasMore: rows.at(-1)?.has_more ?? false };
   }
 
   async clearEvents(events: readonly Pick<OwedEvent, 'operationId' | 'number'>[]): Promise<void> {

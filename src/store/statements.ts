@@ -55,10 +55,13 @@ function readFunction(name: string): DatabaseFunction {
   const meaning = squeeze(text);
   const version = createHash('sha256').update(meaning).digest('hex').slice(0, 8);
   const qualified = `sluice.${name.replaceAll('-', '_')}_${version}`;
-  const [, parameters] = /^CREATE FUNCTION @name \(([^)]*)\)/.exec(meaning) ?? [];
-  if (parameters === undefined) throw new Error(`functions/${name}.sql must begin with CREATE FUNCTION @name (`);
+  const [, parameters] = /^CREATE FUNCTION @name \(([^)]*)\) (?:RETURNS|LANGUAGE) /.exec(meaning) ?? [];
+  if (parameters === undefined)
+    throw new Error(
+      `functions/${name}.sql must begin with CREATE FUNCTION @name (…), no parameter's type with brackets of its own`,
+    );
   const parameterCount = parameters.split(',').filter((parameter) => !parameter.trim().startsWith('OUT ')).length;
-  return { qualified, script: text.replace('@name', qualified), parameterCount };
+  return { qualified, script: text.replace('CREATE FUNCTION @name', `CREATE FUNCTION ${qualified}`), parameterCount };
 }
 
 function listFiles(folder: string): readonly string[] {

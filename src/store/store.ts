@@ -42,6 +42,8 @@ export interface StoreConfig {
   readonly lifecycleEvents: boolean;
   /** See `StoreParts`. */
   readonly knownOperations: number;
+  /** See `StoreParts`. */
+  readonly maxPageBytes: number;
   /** See `PgliteOptions.imageFile`; null or left out: not used. */
   readonly pgliteImageFile?: string | null;
 }

@@ -158,4 +158,28 @@ describeStores('the cost of the hot path', (get) => {
     );
     expect(cold.hot).toBeLessThan(cold.updated);
   });
+
+  it('is a look at one other ordered command, however many of other keys wait', async () => {
+    const { database } = get();
+    const read = await database.transaction(async (tx) => {
+      const store = openStoreOn(runInside(tx));
+      const ordered = (key: string) => {
+        const one = aNewOperation({ terms: { ...TEST_TERMS, ordered: true } });
+        return { ...one, record: { ...one.record, key: Buffer.from(key) } };
+      };
+      await store.insert([ordered('first')]);
+      await store.insert(Array.from({ length: 300 }, (_, place) => ordered(`key ${place}`)));
+      const before = await readOrdered(tx);
+      await store.insert([ordered('last'), ordered('first')]);
+      return (await readOrdered(tx)) - before;
+    });
+    expect(read).toBe(1);
+  });
 });
+
+/** Entries of the index of ordered commands that this session has read. */
+async function readOrdered(tx: Transaction): Promise<number> {
+  const sql = `SELECT pg_stat_get_xact_tuples_returned('sluice.operation_ordered'::regclass)::int AS count`;
+  const [row] = await tx.query<{ count: number }>(sql, []);
+  return row!.count;
+}

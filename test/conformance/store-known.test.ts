@@ -1,13 +1,15 @@
 // Settling on rows as they were written last: what somebody else did to them meanwhile is seen all the same.
 import { expect, it } from 'vitest';
 import { LeaseLostError } from '../../src/operations/ports.ts';
+import type { Database } from '../../src/store/database.ts';
+import { newOperationId } from '../support/operations.ts';
 import { describeStores } from '../support/store.ts';
 import { aNewOperation, anEvent, aReplyEvent, aSuccess, openStoreOn } from '../support/store-parts.ts';
 import { anError, insertOne, leaseHome, positionOf, readOne, settle, typesOf } from '../support/store-rows.ts';
 
 const cancelled = () => anEvent('cancelled', { error: anError('unknown') });
 
-describeStores('changing operations that are remembered', (get) => {
+describeStores('changing operations that are remembered', (get, kind) => {
   it('settles the batch as the rows are, where another instance has ended one of them', async () => {
     const { store, database } = get();
     const lease = await leaseHome(store);
@@ -75,13 +77,53 @@ describeStores('changing operations that are remembered', (get) => {
     expect(operations.map(({ id, state }) => [id, state])).toEqual([[here, 'succeeded']]);
   });
 
-  it('believes the row about who may have sent a command, not what it remembers', async () => {
+  it.each([
+    { sender: 'nobody else', maybeSent: false, delivery: 'not_sent' },
+    { sender: 'another instance', maybeSent: true, delivery: 'unknown' },
+  ] as const)('believes the row about who may have sent a command: $sender', async ({ maybeSent, delivery }) => {
+    const { store, database } = get();
+    const idempotency = { key: newOperationId(), fingerprint: new Uint8Array(32) };
+    const id = await insertOne(store, { idempotency });
+    await database.query('UPDATE sluice.operation SET maybe_sent = $2::bool WHERE id = $1::uuid', [id, maybeSent]);
+    await settle(store, id, anEvent('failed', { error: anError('not_sent'), by: 'boot1' }));
+    expect((await readOne(store, id))?.error).toMatchObject({ delivery });
+    // The key is free where the command reaches nobody.
+    const [again] = await store.insert([aNewOperation({ idempotency })]);
+    expect(again?.kind).toBe(delivery === 'not_sent' ? 'inserted' : 'key_taken');
+  });
+
+  it('writes over no end, whatever version it has', async () => {
     const { store, database } = get();
     const id = await insertOne(store);
-    // Another instance took the claim over: the first one may have sent the command.
-    await openStoreOn(database).giveBack('boot1', [{ operationId: id, maybeSent: true }]);
-    await settle(store, id, anEvent('failed', { error: anError('not_sent'), by: 'boot1' }));
-    expect((await readOne(store, id))?.error).toMatchObject({ delivery: 'unknown' });
+    await settle(store, id, aReplyEvent('progressed', 1n));
+    await settle(openStoreOn(database), id, cancelled());
+    // As after a failover that lost a commit: another history of as many events.
+    await database.query('UPDATE sluice.operation SET version = 2 WHERE id = $1::uuid', [id]);
+    await settle(store, id, aSuccess(2n)).catch(() => undefined);
+    expect(await readOne(store, id)).toMatchObject({ state: 'cancelled' });
+  });
+
+  it('takes turns with a change of the same operation that is under way, and fails on none', async () => {
+    const { database } = get();
+    const failures: string[] = [];
+    const watched: Database = {
+      ...bindDatabase(database),
+      query: <Row>(sql: string, params: readonly unknown[]) =>
+        database.query<Row>(sql, params).catch((error) => {
+          failures.push(String(error));
+          throw error;
+        }),
+    };
+    const store = openStoreOn(watched);
+    const ids = await Promise.all(Array.from({ length: 20 }, () => insertOne(store)));
+    const progress = (from: number) =>
+      store.commit(
+        ids.map((operationId, index) => ({ operationId, events: [aReplyEvent('progressed', BigInt(from + index))] })),
+        null,
+      );
+    await Promise.all([progress(0), progress(100), progress(200)]);
+    expect(failures).toEqual([]);
+    for (const operation of await store.read(ids)) expect(operation.version).toBe(4);
   });
 
   it('has the same end with room for few, one and none', async () => {
@@ -108,4 +150,43 @@ describeStores('changing operations that are remembered', (get) => {
       for (const id of ids) expect(await typesOf(database, id)).toEqual(['accepted', 'succeeded']);
     }
   });
+
+  // The embedded database has one session: there nobody meets anybody.
+  if (kind === 'postgres') {
+    it('meets those who lock in the order in which they lock: no deadlock', async () => {
+      const { store, database } = get();
+      const other = openStoreOn(database, { knownOperations: 0 });
+      const before = await countDeadlocks(database);
+      for (let round = 0; round < 10; round++) {
+        const operations = Array.from({ length: 100 }, () => aNewOperation());
+        // On their pages in another order than that of their ids.
+        for (const operation of [...operations].reverse()) await store.insert([operation]);
+        const at = (from: number) =>
+          operations.map(({ id }, index) => ({
+            operationId: id,
+            events: [aReplyEvent('progressed', BigInt(from + index))],
+          }));
+        await Promise.all([store.commit(at(0), null), other.commit(at(1000), null)]);
+      }
+      expect(await countDeadlocks(database)).toBe(before);
+    });
+  }
 });
+
+async function countDeadlocks(database: Database): Promise<number> {
+  await database.query('SELECT pg_stat_force_next_flush()', []);
+  const sql = 'SELECT deadlocks::int AS count FROM pg_stat_database WHERE datname = current_database()';
+  const [row] = await database.query<{ count: number }>(sql, []);
+  return row!.count;
+}
+
+/** Its methods, to be put into another object. */
+function bindDatabase(database: Database): Database {
+  return {
+    query: (sql, params) => database.query(sql, params),
+    execute: (script) => database.execute(script),
+    transaction: (run, options) => database.transaction(run, options),
+    health: () => database.health(),
+    close: () => database.close(),
+  };
+}

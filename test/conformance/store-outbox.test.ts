@@ -135,6 +135,22 @@ describeStores('the outbox', (get, kind) => {
     expect(await store.listClaimed('own', { minAgeMs: 30_000, limit: 10 })).toEqual([id]);
   });
 
+  it('knows after a re-drive from the command line that who had claimed the attempt before may have sent it', async () => {
+    const { store, database } = get();
+    const claimed = await insertOne(store, { claimedBy: 'sender' });
+    const givenBack = await insertOne(store, { claimedBy: 'sender' });
+    await store.giveBack('sender', [{ operationId: givenBack, maybeSent: false }]);
+    for (const id of [claimed, givenBack]) {
+      await settle(store, id, anEvent('redriven', { by: null, afterAttempt: 1 }));
+    }
+    expect(await readFacts(database, claimed)).toMatchObject({ claimed_by: null, maybe_sent: true });
+    expect(await readFacts(database, givenBack)).toMatchObject({ claimed_by: null, maybe_sent: false });
+    const cancelled = anEvent('cancelled', { error: anError('not_sent'), by: 'another' });
+    for (const id of [claimed, givenBack]) await settle(store, id, cancelled);
+    expect((await readOne(store, claimed))?.error?.delivery).toBe('unknown');
+    expect((await readOne(store, givenBack))?.error?.delivery).toBe('not_sent');
+  });
+
   it('names the open operations whose replies are asked to a partition', async () => {
     const { store } = get();
     const { partition } = await leaseHome(store);

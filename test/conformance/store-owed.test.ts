@@ -55,14 +55,15 @@ describeStores('records that operations owe', (get) => {
     const { store, database } = get();
     const telling = openStoreOn(database, { lifecycleEvents: true });
     await settle(store, await insertOne(store), aSuccess(1n));
-    expect(await telling.listOwedEvents(10)).toEqual([]);
+    expect(await telling.listOwedEvents(10)).toEqual({ events: [], hasMore: false });
 
     const [first, second] = [aNewOperation(), aNewOperation({ state: 'running' })];
     await telling.insert([first]);
     const lease = await leaseHome(telling);
     await telling.promote([second], lease);
     await settle(telling, first.id, aReplyEvent('progressed', 2n), aSuccess(3n));
-    const owed = await telling.listOwedEvents(10);
+    const { events: owed, hasMore } = await telling.listOwedEvents(5);
+    expect(hasMore).toBe(false);
     expect(owed.map(({ operationId, number, event }) => [operationId, number, event.type])).toEqual([
       [first.id, 1, 'accepted'],
       [first.id, 2, 'progressed'],
@@ -71,16 +72,37 @@ describeStores('records that operations owe', (get) => {
       [second.id, 2, 'acknowledged'],
     ]);
     const [third] = await telling.readEvents(first.id, 2, 1);
-    expect(owed[2]).toEqual({ ...third, operationId: first.id, command: first.command });
+    const { event } = third!;
+    // No lifecycle event shows a payload, so none is read.
+    const withoutBytes = { ...third, event: { ...event, result: { ...event.result, value: null } } };
+    expect(owed[2]).toEqual({ ...withoutBytes, operationId: first.id, command: first.command });
 
     await telling.clearEvents([
       { operationId: first.id, number: 1 },
       { operationId: first.id, number: 3 },
     ]);
     const left = await telling.listOwedEvents(2);
-    expect(left.map(({ operationId, number }) => [operationId, number])).toEqual([
+    expect(left.events.map(({ operationId, number }) => [operationId, number])).toEqual([
       [first.id, 2],
       [second.id, 1],
     ]);
+    expect(left.hasMore).toBe(true);
+  });
+
+  it('are events of which no more bytes are read at once than the bound allows, but one at least', async () => {
+    const { database } = get();
+    const telling = openStoreOn(database, { lifecycleEvents: true, maxPageBytes: 25_000 });
+    for (const length of [10_000, 90_000, 10_000]) {
+      const id = await insertOne(telling);
+      await settle(telling, id, anEvent('failed', { error: { ...anError('failed'), details: 'x'.repeat(length) } }));
+    }
+    const batches: string[] = [];
+    for (let goesOn = true; goesOn; ) {
+      const { events, hasMore } = await telling.listOwedEvents(100);
+      batches.push(events.map(({ event }) => event.type).join(' '));
+      await telling.clearEvents(events);
+      goesOn = hasMore;
+    }
+    expect(batches).toEqual(['accepted failed accepted', 'failed', 'accepted failed']);
   });
 });

@@ -93,7 +93,7 @@ describe('the embedded store in a folder', { timeout: 60_000 }, () => {
         const store = await createStore({ ...TEST_STORE_CONFIG, dataDir }, testStoreDeps);
         const principal = 'maker';
         const known = await store.list({ principal, command: null, state: null, beforeId: null, limit: 10 });
-        expect(known).toHaveLength(attempt === 'first' ? 0 : 1);
+        expect(known.operations).toHaveLength(attempt === 'first' ? 0 : 1);
         await store.insert([aNewOperation({ principal })]);
         await store.close();
       }
@@ -295,6 +295,26 @@ describeWithPostgres('a PostgreSQL server', () => {
       await expect(failed).rejects.toThrow('changed my mind');
       await expect(database.transaction((tx) => tx.query('SELECT 1 / 0', []))).rejects.toEqual(certain(false));
       expect(await database.query('SELECT * FROM public.kept', [])).toEqual([]);
+    }));
+
+  it('lets a transaction whose process stops in its midst keep its locks for seconds only', () =>
+    withDatabase({ queryTimeoutMs: 10_000 }, async (database) => {
+      await database.execute('CREATE TABLE public.kept (a int); INSERT INTO public.kept VALUES (1)');
+      const locked = Promise.withResolvers<void>();
+      const resumed = Promise.withResolvers<void>();
+      const stopped = database.transaction(async (tx) => {
+        await tx.query('UPDATE public.kept SET a = 2', []);
+        locked.resolve();
+        await resumed.promise;
+        await tx.finish([]);
+      });
+      await locked.promise;
+      const others = database.query('UPDATE public.kept SET a = 3 RETURNING a', []);
+      const outcome = await others.catch((error) => error).finally(resumed.resolve);
+      const ended = await stopped.catch((error) => error);
+      expect(outcome).toEqual([{ a: 3 }]);
+      expect(ended).toEqual(certain(false));
+      expect(await database.query('SELECT a FROM public.kept', [])).toEqual([{ a: 3 }]);
     }));
 
   it('writes nothing of what is sent with the commit where one of it fails', () =>

@@ -100,3 +100,56 @@ describeOnBothStacks('the list of operations', (stack) => {
     expect(refused.details?.info?.reason).toBe('PAGE_TOKEN_INVALID');
   });
 });
+
+describeOnBothStacks('a list of large results', (stack) => {
+  const KIB = 1024;
+  const COUNT = 8;
+  const ids: string[] = [];
+  let sluice: TestGateway;
+
+  beforeAll(async () => {
+    sluice = await startTestGateway({
+      stack,
+      config: { grpc: { maxResultBytes: 64 * KIB } },
+      handlers: { Make: ({ text }) => ({ text: text.repeat(20 * KIB) }) },
+    });
+    for (let index = 0; index < COUNT; index++) {
+      const answer = await sluice.rest.post('/v1/make', { text: String(index) }, { prefer: 'respond-async' });
+      ids.unshift(answer.body.id);
+      await sluice.rest.follow(answer.body.id);
+    }
+  });
+  afterAll(() => sluice?.close());
+
+  /** The ids of each page that is asked for with room for all of them. */
+  const readPages = async (read: (token: string) => Promise<{ ids: string[]; token: string }>) => {
+    const pages: string[][] = [];
+    for (let token = ''; ; ) {
+      const page = await read(token);
+      pages.push(page.ids);
+      if (page.token === '') return pages;
+      token = page.token;
+    }
+  };
+
+  it.each(['rest', 'management'] as const)('has pages that are not full, and loses none (%s)', async (port) => {
+    const pages = await readPages(async (token) => {
+      const { status, body } = await sluice[port].get(`/operations?page_size=1000&page_token=${token}`);
+      expect(status).toBe(200);
+      return { ids: body.operations.map(({ id }: { id: string }) => id), token: body.nextPageToken };
+    });
+    expect(pages.flat()).toEqual(ids);
+    expect(pages.map(({ length }) => length)).toEqual([3, 3, 2]);
+  });
+
+  it('fits into messages over gRPC', async () => {
+    const pages = await readPages(async (pageToken) => {
+      const request = { name: 'operations', pageSize: 1000, pageToken };
+      const answer = await sluice.grpc.call('google.longrunning.Operations/ListOperations', request);
+      expect(answer.code, answer.message).toBe('OK');
+      const names = answer.value.operations.map(({ name }: { name: string }) => name.replace('operations/', ''));
+      return { ids: names, token: answer.value.nextPageToken ?? '' };
+    });
+    expect(pages.flat()).toEqual(ids);
+  });
+});

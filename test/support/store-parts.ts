@@ -36,6 +36,7 @@ export const TEST_STORE_CONFIG: StoreConfig = {
   bootId: 'boot1',
   lifecycleEvents: false,
   knownOperations: 1_000,
+  maxPageBytes: 1024 * 1024,
   pgliteImageFile: PGLITE_IMAGE_FILE,
 };
 
@@ -57,6 +58,7 @@ export function openStoreOn(
     notices: null,
     hints: NO_HINTS,
     knownOperations: 1_000,
+    maxPageBytes: TEST_STORE_CONFIG.maxPageBytes,
     ...parts,
   };
   return createStoreOn({ operations: database, leases: database }, whole, deps);

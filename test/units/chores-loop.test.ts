@@ -237,28 +237,38 @@ describe('the gauge of unreconciled operations', () => {
 describe('retention', () => {
   let asked: (string | null)[];
   let pages: (string | null | Error)[];
+  /** What each statement takes, by the clock. */
+  let statementMs: number;
   let purge: Purge;
 
   beforeEach(() => {
     asked = [];
     pages = ['a', 'b', null];
+    statementMs = 0;
     const retention = {
       purge: async (afterId: string | null) => {
         asked.push(afterId);
+        clock.advance(statementMs);
         const nextId = pages.shift() ?? null;
         if (nextId instanceof Error) throw nextId;
         return { purged: 1, nextId };
       },
     };
-    purge = new Purge({ everyMs: 30_000, batchSize: 10 }, { retention, clock, done: uncounted });
+    purge = new Purge({ everyMs: 30_000, batchSize: 10, minPauseMs: 20 }, { retention, clock, done: uncounted });
   });
 
-  it('walks from batch to batch with a pause in which others have the database', async () => {
+  it.each([
+    [0, 20],
+    [300, 300],
+  ])('leaves the database to others for as long as a batch has taken: %d ms, at least %d', async (tookMs, restMs) => {
+    statementMs = tookMs;
     const run = purge.run(forever);
     await settle();
+    await pass(restMs - 1);
     expect(asked).toEqual([null]);
-    await pass(1000);
-    await pass(1000);
+    await pass(1);
+    expect(asked).toEqual([null, 'a']);
+    await pass(restMs);
     await run;
     expect(asked).toEqual([null, 'a', 'b']);
   });

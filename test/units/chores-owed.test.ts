@@ -13,6 +13,8 @@ import { FakeClock } from '../support/fake-clock.ts';
 import { anOperation, newOperationId } from '../support/operations.ts';
 import { busAway, FakeSender, forever, forms, refused, settle, storeAway, uncounted } from './chores-support.ts';
 
+const MAX_LISTED = 4;
+
 /** What operations owe, until it is cleared. */
 class FakeOwed implements OwedRecords {
   letters: OwedDeadLetter[] = [];
@@ -21,7 +23,11 @@ class FakeOwed implements OwedRecords {
   minAgeMs: number | null = null;
 
   listOwedDeadLetters = async (limit: number) => this.letters.slice(0, limit);
-  listOwedEvents = async (limit: number) => this.events.slice(0, limit);
+  /** A store lists fewer than it is asked for where they are large. */
+  listOwedEvents = async (limit: number) => {
+    const events = this.events.slice(0, Math.min(limit, MAX_LISTED));
+    return { events, hasMore: events.length < this.events.length };
+  };
   listOwedCancellations = async (options: { readonly minAgeMs: number; readonly limit: number }) => {
     this.minAgeMs = options.minAgeMs;
     return this.cancelled.slice(0, options.limit);
@@ -180,6 +186,13 @@ describe('lifecycle events', () => {
     sender.sends.at(-1)?.ack.resolve({ partition: 0, offset: 0n });
     await run;
     expect(owed.events).toEqual([]);
+  });
+
+  it('are all sent in one look, however many they are', async () => {
+    const ids = Array.from({ length: 100 }, () => owed.addEvents(2));
+    await chore.run(forever);
+    expect(owed.events).toEqual([]);
+    expect(sender.keys.toSorted()).toEqual(ids.flatMap((id) => [`${id}.1`, `${id}.2`]).toSorted());
   });
 
   it('behind one that was not taken stay owed with it, in order', async () => {

@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { makeConfig } from '../../src/config.ts';
 import type { Outcome } from '../../src/operations/invocation.ts';
 import { LeaseLostError, type LeaseProof, type NewOperation, StoreError } from '../../src/operations/ports.ts';
 import { Failure } from '../../src/runtime/failure.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
 import { anInvocation, startCore, type TestCore } from '../support/core.ts';
-import { TEST_STORE_CONFIG, testStoreDeps } from '../support/store-parts.ts';
+import { aNewOperation, TEST_STORE_CONFIG, testStoreDeps } from '../support/store-parts.ts';
 
 type InsertFate = 'commits' | 'loses its lease' | 'never reaches the database' | 'commits without a word';
 
@@ -81,6 +82,27 @@ describe('promotion, in every ordering of ack, reply, end of the wait and insert
       });
     }
   }
+
+  it('needs no place among the unpublished for a call that is on the log, and takes none', async () => {
+    const { maxUnpublishedPerTopic } = makeConfig().operations;
+    const { record } = aNewOperation({
+      record: { topic: 'test', key: Buffer.from(''), value: Buffer.from(''), headers: [] },
+    });
+    const others = Array.from({ length: maxUnpublishedPerTopic }, (_, index) => `unpublished-${index}`);
+    for (const id of others) core.dispatcher.reserve(record, id);
+    const outcomes = Promise.allSettled([1, 2].map(() => core.operations.invoke(anInvocation())));
+    await vi.waitFor(() => expect(core.channel.sent).toHaveLength(2));
+    await take('ack', 'commits');
+    gated.letThrough('commits');
+    await take('expire', 'commits');
+    expect(await outcomes).toMatchObject([
+      { value: { kind: 'pending', operation: { state: 'dispatched' } } },
+      { reason: { code: 'WAIT_EXPIRED', delivery: 'unknown' } },
+    ]);
+    expect(core.dispatcher.pending).toBe(others.length);
+    for (const id of others) core.dispatcher.giveBack(record, id);
+    core.channel.sent[1]?.ack.resolve({ partition: 0, offset: 8n });
+  });
 
   async function take(step: Step, fate: InsertFate): Promise<void> {
     if (step === 'ack') core.channel.sent[0]?.ack.resolve({ partition: 0, offset: 7n });

@@ -22,10 +22,17 @@ function setUp(options: { maxItems?: number; maxPending?: number } = {}) {
   const clock = new FakeClock();
   const metrics = createMetrics();
   const calls = new AwaitedCalls({ maxOpenCalls: 10, maxOpenBytes: 1000, maxRecordedCalls: 10 });
-  const database = { isAway: false, settled: [] as string[], moves: [] as OffsetMove[] };
+  const database = {
+    isAway: false,
+    /** What a transaction waits for before it commits. */
+    gate: Promise.resolve(),
+    settled: [] as string[],
+    moves: [] as OffsetMove[],
+  };
   const changes = {
     commit: async (batch: readonly OperationChange[], move: OffsetMove | null) => {
       if (database.isAway) throw new StoreError('away', { certainlyNotWritten: true });
+      await database.gate;
       database.settled.push(...batch.map(({ operationId }) => operationId));
       if (move) database.moves.push(move);
       return { operations: [], missing: [] };
@@ -70,7 +77,7 @@ function setUp(options: { maxItems?: number; maxPending?: number } = {}) {
   );
   const lease = { partition: PARTITION, fence: 1n, nextOffset: 0n, owner: 'me', home: true, expired: false };
   const cursor = loop.open(lease);
-  return { clock, calls, database, send, loop, cursor, rereads, forwarder };
+  return { clock, calls, database, send, loop, cursor, rereads, forwarder, settler, lease };
 }
 
 function own(topic: string, partition: number | null, { raw }: Reply | UnreadableReply): OwnRecord {
@@ -96,6 +103,10 @@ function garbage(offset: bigint, correlation: UnreadableReply['correlation'] = n
 
 function batch(replies: readonly Reply[], nextOffset: bigint, unreadable: readonly UnreadableReply[] = []): ReplyBatch {
   return { partition: PARTITION, replies, unreadable, nextOffset };
+}
+
+function turnOfTheLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 describe('a reply to another instance’s unrecorded call', () => {
@@ -184,6 +195,94 @@ describe('a reply that cannot be read', () => {
     send.mockRejectedValue(refused());
     loop.onBatch(batch([], 2n, [garbage(1n)]));
     await vi.waitFor(() => expect(cursor.offsetAfter([])).toBe(2n));
+  });
+});
+
+describe('while replies go on coming', () => {
+  it('settling stops with the batch that is under way, and leaves the others to who reads them next', async () => {
+    const { loop, cursor, database, settler } = setUp();
+    const commit = Promise.withResolvers<void>();
+    database.gate = commit.promise;
+    const [first, second] = [at(0n), at(1n)];
+    loop.onBatch(batch([first], 1n));
+    expect(cursor.writing).toBe(true);
+    loop.onBatch(batch([second], 2n));
+    const stopped = settler.stop();
+    commit.resolve();
+    await stopped;
+    expect(database.settled).toEqual([first.correlation.operationId]);
+    expect(cursor.queued).toBe(1);
+    expect(cursor.committed).toBe(1n);
+  });
+});
+
+describe('a reply that a call holds while it is promoted', () => {
+  it('keeps the read position back also where it is read again, from a partition that was opened anew', () => {
+    const { loop, calls, lease } = setUp();
+    const call = calls.open(newOperationId(), 1);
+    const correlation = { operationId: call.id, homePartition: PARTITION, unrecordedBy: 'me' };
+    const held = batch([at(0n, { correlation }, call.id)], 1n);
+    call.beginPromotion();
+    loop.onBatch(held);
+    const anew = loop.open(lease);
+    loop.onBatch(held);
+    expect(anew.position).toBe(1n);
+    expect(anew.beginProgress()).toBeNull();
+    loop.drop(call.abandonPromotion());
+    expect(anew.beginProgress()).toEqual({ expectedOffset: 0n, nextOffset: 1n });
+    calls.close(call);
+  });
+});
+
+describe('while the home partitions take nothing', () => {
+  const homeless = (offset: bigint) =>
+    at(offset, { correlation: { operationId: newOperationId(), homePartition: 7, unrecordedBy: 'other' } });
+
+  /** Four replies for elsewhere, of which one finds room among those that are sent on; the second reader has two of them. */
+  function overflow() {
+    const parts = setUp({ maxPending: 1 });
+    const acks: PromiseWithResolvers<{ partition: number; offset: bigint }>[] = [];
+    parts.send.mockImplementation(() => {
+      acks.push(Promise.withResolvers());
+      return acks.at(-1)!.promise;
+    });
+    const ack = (index: number) => acks[index]?.resolve({ partition: 7, offset: 0n });
+    const replies = [0n, 1n, 2n, 3n].map(homeless);
+    parts.loop.onBatch(batch(replies, 4n));
+    expect(parts.rereads.map(({ from }) => from)).toEqual([1n]);
+    const progress = { waits: true };
+    const room = parts.rereads[0]?.onBatch(batch(replies.slice(1, 3), 3n));
+    const read = Promise.resolve(room).then(() => Object.assign(progress, { waits: false }));
+    return { ...parts, ack, replies, progress, read };
+  }
+
+  it('the second reader waits until as few replies are being sent on as may be', async () => {
+    const { send, ack, progress, read, rereads, replies, cursor, forwarder } = overflow();
+    expect(send).toHaveBeenCalledTimes(3);
+    for (const index of [0, 1]) {
+      await turnOfTheLoop();
+      expect(progress.waits).toBe(true);
+      ack(index);
+    }
+    await turnOfTheLoop();
+    expect(forwarder.hasRoom).toBe(false);
+    expect(progress.waits).toBe(true);
+    ack(2);
+    await read;
+    rereads[0]?.onBatch(batch(replies.slice(3), 4n));
+    expect(rereads[0]?.isStopped).toBe(true);
+    ack(3);
+    await vi.waitFor(() => expect(cursor.offsetAfter([])).toBe(4n));
+  });
+
+  it('the second reader is let go when sending on is stopped', async () => {
+    const { ack, progress, forwarder } = overflow();
+    await turnOfTheLoop();
+    expect(progress.waits).toBe(true);
+    const stopped = forwarder.stop();
+    await vi.waitFor(() => expect(progress.waits).toBe(false));
+    for (const index of [0, 1, 2]) ack(index);
+    await stopped;
   });
 });
 

@@ -14,7 +14,7 @@ function setUp(maxWaiters = 10) {
       queries.push(ids);
       return ids.flatMap((id) => rows.get(id) ?? []);
     },
-    list: async () => [],
+    list: async () => ({ operations: [], hasMore: false }),
     readByKeys: async () => [],
     readEvents: async () => [],
   };

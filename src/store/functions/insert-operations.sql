@@ -51,12 +51,14 @@ BEGIN
       coalesce(s.record_topic, n.record_topic), n.record_key, n.record_headers, n.record_value,
       CASE
         WHEN n.behind THEN NULL
-        WHEN coalesce(n.ordered, false) AND EXISTS (
-          SELECT FROM sluice.operation e
+        WHEN coalesce(n.ordered, false) AND coalesce((
+          -- The first in its order, so that it is read from the index: EXISTS may be planned as a look at all of them.
+          SELECT true FROM sluice.operation e
           WHERE e.ordered AND e.published_offset IS NULL AND e.retained_until IS NULL
             AND e.record_topic = coalesce(s.record_topic, n.record_topic)
             AND sha256(e.record_key) = sha256(n.record_key)
-        ) THEN NULL
+          ORDER BY e.order_number LIMIT 1
+        ), false) THEN NULL
         ELSE coalesce(s.claimed_by, n.claimed_by)
       END,
       coalesce(s.maybe_sent, n.maybe_sent), n.published_partition, n.published_offset,

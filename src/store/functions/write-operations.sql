@@ -1,7 +1,8 @@
 -- Writes what folding made of operations, appends their events, moves the read position of a lease where there is one (a topic
 -- that is not null), and notifies. False, with nothing written, where the lease was taken over or its position is not what
--- the caller believes. Rows that are not locked come with the version that was folded (`known_versions`, else null): where
--- one of them has another by now, all is undone by error SL001. An outcome is written once, by the event that ended the
+-- the caller believes. Rows that are not locked come in id order with the version that was folded (`known_versions`, else
+-- null), and are open: where one of them has another version by now, or is done, all is undone by error SL001. They are taken
+-- in id order, as `lock-operations` does: the ids come in that order, and an index scan (not a bitmap) finds them so. An outcome is written once, by the event that ended the
 -- operation (`ends`); later ones leave it as it stands. The result's bytes travel once, for row and event.
 CREATE FUNCTION @name (
   ids uuid[], states text[], versions int[], updated_at_ms float8[], retained_until_ms float8[],
@@ -15,7 +16,8 @@ CREATE FUNCTION @name (
   known_versions int[], notices text[],
   OUT held bool
 )
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
 DECLARE
   written int;
@@ -71,7 +73,8 @@ BEGIN
     error_grpc_code, error_message, error_details, delivery, published_partition, published_offset,
     maybe_sent, known_version
   )
-  WHERE o.id = f.id AND o.id = ANY (ids) AND (f.known_version IS NULL OR o.version = f.known_version);
+  WHERE o.id = f.id AND o.id = ANY (ids)
+    AND (f.known_version IS NULL OR (o.version = f.known_version AND o.retained_until IS NULL));
   GET DIAGNOSTICS written = ROW_COUNT;
   IF written <> cardinality(ids) THEN
     RAISE EXCEPTION 'an operation has changed since it was read' USING ERRCODE = 'SL001';

@@ -1,5 +1,6 @@
--- Who finds it locked looks again at its next beat: to wait would be to miss beats. FOR UPDATE, so that a promotion that holds the row FOR KEY SHARE ends before the fence moves. A lease is free without an
--- owner, in the claimer's own hands, when its owner is dead, or when it has expired and is not the home of a live one.
+-- Who finds it locked looks again at its next beat: to wait would be to miss beats. FOR UPDATE, so that a promotion that
+-- holds the row FOR KEY SHARE ends before the fence moves. A lease is free without an owner, in the claimer's own hands,
+-- when its owner is dead, or when it has expired and is not the home of a live one.
 SELECT l.partition
 FROM sluice.lease l
 WHERE l.topic = $1::text AND l.partition = $2::int AND (
