@@ -10,27 +10,29 @@ function findMedian(numbers: number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** A Markdown table: a row a target, the median of its rounds, and its CPU a call and calls a second against the target that judges it. */
+/** A Markdown table: a row a target, the median of its rounds, and its CPU a call and calls a second against the targets that judge it. */
 export function renderReport(measurements: Measurement[], targets: Target[]): string {
   const medianOf = (name: string, read: (one: Measurement) => number) =>
     findMedian(measurements.filter(({ target }) => target === name).map(read));
   const measured = targets.filter(({ name }) => measurements.some(({ target }) => target === name));
   const rows = measured.map(({ name, judgedBy }) => {
     const median = (read: (one: Measurement) => number) => medianOf(name, read);
-    const ratio = (read: (one: Measurement) => number) => {
-      const judge = judgedBy === undefined ? Number.NaN : medianOf(judgedBy, read);
-      return Number.isNaN(judge) ? '' : (median(read) / judge).toFixed(2);
-    };
+    const ratios = (read: (one: Measurement) => number) =>
+      (judgedBy ?? [])
+        .map((judge) => ({ judge, ratio: median(read) / medianOf(judge, read) }))
+        .filter(({ ratio }) => !Number.isNaN(ratio))
+        .map(({ judge, ratio }) => `${ratio.toFixed(2)} × ${judge}`)
+        .join(', ');
     const cpu = (one: Measurement) => one.cpuMicros;
     const rate = (one: Measurement) => one.callsPerSecond;
     const database = median(({ postgresMicros }) => postgresMicros ?? Number.NaN);
     return [
       name,
       median(cpu).toFixed(1),
-      ratio(cpu) && `${ratio(cpu)} × ${judgedBy}`,
+      ratios(cpu),
       Number.isNaN(database) ? '' : database.toFixed(1),
       median(rate).toFixed(0),
-      ratio(rate),
+      ratios(rate),
       median(({ p50Ms }) => p50Ms).toFixed(2),
       median(({ p99Ms }) => p99Ms).toFixed(2),
       median(({ aloneP50Ms }) => aloneP50Ms).toFixed(2),

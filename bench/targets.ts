@@ -27,8 +27,8 @@ export interface Target {
   commandTopic: (namespace: string) => string;
   /** A URL that answers 200 once calls are served; without it the target is ready when its port accepts. */
   readyUrl?: (place: TargetPlace) => string;
-  /** The target whose CPU a call this one's is compared with. */
-  judgedBy?: string;
+  /** The targets whose CPU a call and calls a second this one's are compared with, the first one first. */
+  judgedBy?: readonly string[];
   needsDatabase: boolean;
   /** Counts the operations that are settled: a call of this target counts when its operation is. */
   countSettled?: string;
@@ -58,7 +58,7 @@ function floor(name: string, kind: Target['kind'], file: string): Target {
   };
 }
 
-function sluice(name: string, kind: Target['kind'], judgedBy: string): Target {
+function sluice(name: string, kind: Target['kind'], ...judgedBy: string[]): Target {
   const main = path('../bin/sluice.js');
   return {
     name,
@@ -101,5 +101,5 @@ export const targets: Target[] = [
   sluice('sluice-grpc', 'grpc', 'floor-grpc'),
   recorded(floor('floor-recorded', 'rest-recorded', 'floor/recorded.ts'), 'floor'),
   recorded(withWholeRecord(floor('floor-recorded-whole', 'rest-recorded', 'floor/recorded.ts')), 'floor'),
-  recorded(sluice('sluice-recorded', 'rest-recorded', 'floor-recorded'), 'sluice'),
+  recorded(sluice('sluice-recorded', 'rest-recorded', 'floor-recorded-whole', 'floor-recorded'), 'sluice'),
 ];

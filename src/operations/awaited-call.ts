@@ -50,6 +50,7 @@ export class AwaitedCall {
   #superseded: Arrival | null = null;
   #progress: Progress | null = null;
   #sawSignOfLife = false;
+  #signAtMs: number | null = null;
   #published: PublishReceipt | null = null;
 
   constructor(id: string, sizeBytes = 0) {
@@ -68,6 +69,11 @@ export class AwaitedCall {
 
   get sawSignOfLife(): boolean {
     return this.#sawSignOfLife;
+  }
+
+  /** When the last sign of life was sent, by its record's timestamp, Unix ms; null where none came. */
+  get signAtMs(): number | null {
+    return this.#signAtMs;
   }
 
   /** Where the record stands; null until the broker has acked. */
@@ -163,6 +169,7 @@ export class AwaitedCall {
   #take(arrival: Arrival): void {
     this.#sawSignOfLife = true;
     if (arrival.kind === 'reply' && !isEnd(arrival)) {
+      this.#signAtMs = arrival.reply.timestampMs;
       this.#progress = arrival.reply.progress ?? this.#progress;
       return;
     }

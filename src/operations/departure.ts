@@ -26,6 +26,7 @@ export function newOperation(departure: Departure, bootId: string): NewOperation
     principal: invocation.principal.id,
     state: 'accepted',
     createdAtMs: departure.createdAtMs,
+    updatedAtMs: departure.createdAtMs,
     deadlineMs: departure.deadlineMs,
     progress: null,
     record: departure.record,

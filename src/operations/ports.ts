@@ -148,6 +148,8 @@ export interface NewOperation {
   /** What the channel knows: `accepted` before the ack, `dispatched` after it, `running` after a sign of life. */
   readonly state: Extract<OperationState, 'accepted' | 'dispatched' | 'running'>;
   readonly createdAtMs: number;
+  /** Of the last sign of life that came before there was a row; else `createdAtMs`. */
+  readonly updatedAtMs: number;
   readonly deadlineMs: number;
   readonly progress: Progress | null;
   readonly record: CommandRecord;
@@ -202,11 +204,17 @@ export class LeaseLostError extends Error {
 /** The store did not answer as asked. */
 export class StoreError extends Error {
   override readonly name = 'StoreError';
-  /** True where no statement reached the database, so nothing can have been written. */
+  /** True where no statement reached the database, or the database says that it has undone it. */
   readonly certainlyNotWritten: boolean;
-  constructor(message: string, options: { certainlyNotWritten: boolean; cause?: unknown }) {
+  /** True where the database refused what it was given: of many rows perhaps one, and the others can be written. */
+  readonly refused: boolean;
+  constructor(
+    message: string,
+    options: { readonly certainlyNotWritten: boolean; readonly refused?: boolean; readonly cause?: unknown },
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.certainlyNotWritten = options.certainlyNotWritten;
+    this.refused = options.refused ?? false;
   }
 }
 

@@ -109,5 +109,11 @@ export class Promoter {
 function promotedRow(departure: Departure, call: AwaitedCall, bootId: string): NewOperation {
   const state = call.sawSignOfLife ? 'running' : call.published ? 'dispatched' : 'accepted';
   const row = newOperation(departure, bootId);
-  return { ...row, state, progress: call.progress, published: call.published, maybeSent: true };
+  const updatedAtMs = timeOfSign(departure, call);
+  return { ...row, state, updatedAtMs, progress: call.progress, published: call.published, maybeSent: true };
+}
+
+/** Within the wait that is over now, whatever the worker's clock says. */
+function timeOfSign({ createdAtMs, plan }: Departure, { signAtMs }: AwaitedCall): number {
+  return Math.min(Math.max(signAtMs ?? createdAtMs, createdAtMs), createdAtMs + plan.waitMs);
 }

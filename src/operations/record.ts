@@ -50,7 +50,11 @@ export class Recorder {
   constructor(inserts: OperationInserts, options: RecorderOptions, deps: { clock: Clock; logger: Logger }) {
     const { maxItems, maxBytes, maxPendingItems, maxPendingBytes } = options;
     const bounds = { maxItems, maxBytes, maxPendingItems, maxPendingBytes };
-    this.#accepts = new Batcher({ ...bounds, sizeOf: sizeOfRow, flush: (operations) => inserts.insert(operations) });
+    this.#accepts = new Batcher({
+      ...bounds,
+      sizeOf: sizeOfRow,
+      flush: (operations) => insertApart(inserts, operations),
+    });
     this.#promotions = new Batcher({
       ...bounds,
       sizeOf: ({ operation }) => sizeOfRow(operation),
@@ -109,6 +113,22 @@ export function mayBeRecorded(error: unknown): boolean {
   return error instanceof StoreError && !error.certainlyNotWritten;
 }
 
+/** What the database refuses is halved until only what is at fault fails: a row must not take those of others along. */
+async function insertApart(
+  inserts: OperationInserts,
+  operations: readonly NewOperation[],
+): Promise<readonly (Inserted | Error)[]> {
+  try {
+    return await inserts.insert(operations);
+  } catch (error) {
+    const isWorthHalving = error instanceof StoreError && error.refused && operations.length > 1;
+    if (!isWorthHalving) return operations.map(() => error as Error);
+    const middle = operations.length >> 1;
+    const first = await insertApart(inserts, operations.slice(0, middle));
+    return [...first, ...(await insertApart(inserts, operations.slice(middle)))];
+  }
+}
+
 /** Calls of one instance share its home lease, but for the moment in which it changes. */
 async function promoteByLease(
   inserts: OperationInserts,
@@ -129,7 +149,7 @@ async function promoteByLease(
 
 /**
  * Without the lease the group is asked again one by one: among new rows, which are refused, may be the repeat of one that
- * was committed while the lease was held, and that one counts.
+ * was committed while the lease was held, and that one counts. So is one of which the database refuses something.
  */
 async function promoteGroup(
   inserts: OperationInserts,
@@ -143,8 +163,12 @@ async function promoteGroup(
       )
       .catch((error: Error) => promotions.map(() => error));
   const answers = await promote(group);
-  if (group.length === 1 || !(answers[0] instanceof LeaseLostError)) return answers;
+  if (group.length === 1 || !isWorthAskingApart(answers[0])) return answers;
   const oneByOne: (Operation | Error)[] = [];
   for (const promotion of group) oneByOne.push(...(await promote([promotion])));
   return oneByOne;
+}
+
+function isWorthAskingApart(answer: Operation | Error | undefined): boolean {
+  return answer instanceof LeaseLostError || (answer instanceof StoreError && answer.refused);
 }

@@ -16,6 +16,7 @@ interface LaterEvent {
   readonly operationId: string;
   readonly number: number;
   readonly type: OperationEventType;
+  readonly atMs: number;
   readonly data: string | null;
 }
 
@@ -55,16 +56,18 @@ function isBehind({ terms, record, published }: NewOperation, seen: Set<string>)
   return seen.size === seen.add(lane).size;
 }
 
-/** `accepted` is always the first event; what the channel knows already follows, all at the time of acceptance. */
-function laterEventsOf({ id, state, published, progress }: NewOperation): LaterEvent[] {
-  const events: Pick<LaterEvent, 'type' | 'data'>[] = [];
+/** `accepted` is always the first event; what the channel knows already follows. */
+function laterEventsOf({ id, state, published, progress, createdAtMs, updatedAtMs }: NewOperation): LaterEvent[] {
+  const events: Pick<LaterEvent, 'type' | 'atMs' | 'data'>[] = [];
   if (state === 'dispatched' || published !== null) {
     const data = published && toJsonText({ published: encodeReceipt(published) });
-    events.push({ type: 'dispatched', data });
+    events.push({ type: 'dispatched', atMs: createdAtMs, data });
   }
   if (state === 'running') {
     events.push(
-      progress === null ? { type: 'acknowledged', data: null } : { type: 'progressed', data: toJsonText({ progress }) },
+      progress === null
+        ? { type: 'acknowledged', atMs: updatedAtMs, data: null }
+        : { type: 'progressed', atMs: updatedAtMs, data: toJsonText({ progress }) },
     );
   }
   return events.map((event, index) => ({ operationId: id, number: index + 2, ...event }));
@@ -85,7 +88,7 @@ export function snapshotOf(operation: NewOperation): Operation {
     version: versionOf(operation),
     attempt: 1,
     createdAtMs: operation.createdAtMs,
-    updatedAtMs: operation.createdAtMs,
+    updatedAtMs: operation.updatedAtMs,
     deadlineMs: operation.deadlineMs,
     retainedUntilMs: null,
     progress: operation.progress && { ...operation.progress, message: stripNul(operation.progress.message) },
@@ -99,18 +102,20 @@ export function cleanOperation(operation: NewOperation): NewOperation {
   const { progress } = operation;
   const isClean =
     Number.isInteger(operation.createdAtMs) &&
+    Number.isInteger(operation.updatedAtMs) &&
     Number.isInteger(operation.deadlineMs) &&
     !progress?.message?.includes('\u0000');
   if (isClean) return operation;
   return {
     ...operation,
     createdAtMs: Math.round(operation.createdAtMs),
+    updatedAtMs: Math.round(operation.updatedAtMs),
     deadlineMs: Math.round(operation.deadlineMs),
     progress: progress && { ...progress, message: stripNul(progress.message) },
   };
 }
 
-/** Parameters $1 to $30 of `functions/insert-operations.sql`. */
+/** Parameters $1 to $32 of `functions/insert-operations.sql`. */
 export function insertColumns(rows: readonly InsertRow[]): unknown[] {
   const operations = rows.map(({ operation }) => operation);
   const later = operations.flatMap(laterEventsOf);
@@ -122,6 +127,7 @@ export function insertColumns(rows: readonly InsertRow[]): unknown[] {
     columnOf(later, ({ operationId }) => operationId),
     columnOf(later, ({ number }) => number),
     columnOf(later, ({ type }) => type),
+    columnOf(later, ({ atMs }) => atMs),
     columnOf(later, ({ data }) => data),
   ];
 }
@@ -134,6 +140,7 @@ function snapshotColumns(operations: readonly NewOperation[]): unknown[] {
     sharedColumnOf(operations, ({ state }) => state),
     sharedColumnOf(operations, versionOf),
     columnOf(operations, ({ createdAtMs }) => createdAtMs),
+    columnOf(operations, ({ createdAtMs, updatedAtMs }) => (updatedAtMs === createdAtMs ? null : updatedAtMs)),
     columnOf(operations, ({ deadlineMs }) => deadlineMs),
     columnOf(operations, ({ progress }) => progress?.percent ?? null),
     columnOf(operations, ({ progress }) => progress?.message ?? null),

@@ -46,11 +46,22 @@ export function reasonOf(error: unknown): string {
   return String(error);
 }
 
-/** A statement that was handed to the database and did not end well: what it wrote is not known. */
+/**
+ * Classes of SQLSTATE with which the server itself says that it has undone a statement: not supported (0A), data (22),
+ * constraints (23), transaction state (25), conflicts (40), rights and names (42), resources (53), limits (54), object state
+ * (55). Not 08 and 57, with which a connection or the server ends, perhaps after a commit; poolers say 08 of that, too.
+ */
+const UNDONE = /^(0A|22|23|25|40|42|53|54|55)/;
+/** Of these, what says that the fault is in what was asked: of many rows perhaps in one. */
+const REFUSED = /^(0A|22|23|42|54)/;
+
+/** A statement that was handed to the database and did not end well: what it wrote is known only where the server said so. */
 export function statementFailed(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
+  const state = sqlStateOf(error) ?? '';
   return new StoreError(`the database did not do as asked: ${reasonOf(error)}`, {
-    certainlyNotWritten: false,
+    certainlyNotWritten: UNDONE.test(state),
+    refused: REFUSED.test(state),
     cause: error,
   });
 }

@@ -20,6 +20,34 @@ describeStores('inserting operations', (get, kind) => {
     for (const operation of inserted) expect(await readOne(store, operation.id)).toEqual(operation);
   });
 
+  it('knows that nothing is written where the database refuses what it was given', async () => {
+    const { store } = get();
+    const [good, bad] = [aNewOperation(), aNewOperation({ id: 'none' })];
+    await expect(store.insert([good, bad])).rejects.toMatchObject({ certainlyNotWritten: true, refused: true });
+    expect(await readOne(store, good.id)).toBeUndefined();
+  });
+
+  it('keeps when the last sign of life was, of a call that has waited', async () => {
+    const { store } = get();
+    const createdAtMs = Date.now();
+    const operation = aNewOperation({
+      state: 'running',
+      createdAtMs,
+      updatedAtMs: createdAtMs + 700,
+      progress: { percent: 25, message: null },
+      published: { partition: 0, offset: 1n },
+    });
+    const [inserted] = await insertAll(store, [operation, aNewOperation({ createdAtMs })]);
+    expect(inserted).toMatchObject({ createdAtMs, updatedAtMs: createdAtMs + 700 });
+    expect(await readOne(store, operation.id)).toEqual(inserted);
+    const events = await store.readEvents(operation.id, 0, 10);
+    expect(events.map(({ event }) => [event.type, event.atMs - createdAtMs])).toEqual([
+      ['accepted', 0],
+      ['dispatched', 0],
+      ['progressed', 700],
+    ]);
+  });
+
   it('takes an insert that is repeated for done, and leaves the row as it is by now', async () => {
     const { store, database } = get();
     const [known, fresh] = [aNewOperation(), aNewOperation()];

@@ -80,6 +80,7 @@ export function aNewOperation(parts: Partial<NewOperation> = {}): NewOperation {
     principal: 'alice',
     state: 'accepted',
     createdAtMs: nowMs,
+    updatedAtMs: parts.createdAtMs ?? nowMs,
     deadlineMs: nowMs + 60_000,
     progress: null,
     record: { topic: 'test.v1.Test.Do', key: Buffer.from('key'), value: Buffer.from('{}'), headers: [['ce_id', '1']] },

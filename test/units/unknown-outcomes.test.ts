@@ -26,6 +26,42 @@ function recorderOn(inserts: Partial<OperationInserts>) {
   return { clock, recorder: new Recorder(all, bounds, { clock, logger: silentLogger }) };
 }
 
+describe('an insert that the database refuses', () => {
+  it('takes none along of those that share its batch', async () => {
+    const operations = Array.from({ length: 9 }, () => aNewOperation());
+    const bad = new Set([operations[2]?.id, operations[7]?.id]);
+    const refusal = new StoreError('permission denied', { certainlyNotWritten: true, refused: true });
+    const batches: number[] = [];
+    const { recorder } = recorderOn({
+      insert: async (batch) => {
+        batches.push(batch.length);
+        if (batch.some(({ id }) => bad.has(id))) throw refusal;
+        return batch.map(({ id }) => ({ kind: 'inserted', operation: anOperation({ id }), held: false }));
+      },
+    });
+    const outcomes = await Promise.allSettled(operations.map((operation) => recorder.accept(operation)));
+    expect(outcomes.map(({ status }) => status)).toEqual(
+      operations.map(({ id }) => (bad.has(id) ? 'rejected' : 'fulfilled')),
+    );
+    expect(batches[0]).toBe(9);
+    // Each half that has none at fault goes at once.
+    expect(batches.length).toBeLessThan(2 * 9);
+  });
+
+  it('is asked once where the database is what fails', async () => {
+    let asked = 0;
+    const { recorder } = recorderOn({
+      insert: () => {
+        asked += 1;
+        return Promise.reject(lost());
+      },
+    });
+    const outcomes = await Promise.allSettled([1, 2, 3].map(() => recorder.accept(aNewOperation())));
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+    expect(asked).toBe(1);
+  });
+});
+
 describe('an insert of unknown outcome', () => {
   it('is found where it was committed, also when its repeat shares a batch with rows that the lost lease refuses', async () => {
     const committed = aNewOperation();

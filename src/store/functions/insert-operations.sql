@@ -6,12 +6,13 @@
 -- rows were not inserted.
 CREATE FUNCTION @name (
   ids uuid[], commands text[], principals text[], states text[], versions int[], created_at_ms float8[],
-  deadline_ms float8[], progress_percents float8[], progress_messages text[],
+  updated_at_ms float8[], deadline_ms float8[], progress_percents float8[], progress_messages text[],
   record_topics text[], record_keys bytea[], record_header_lists bytea[], record_values bytea[], claimers text[],
   maybe_sent_flags bool[], published_partitions int[], published_offsets int8[],
   reply_partitions int[], idempotency_keys text[], fingerprints bytea[], attempt_bounds int[],
   redeliver_after_ms_values float8[], worker_groups text[], ends_at_ack_flags bool[], ordered_flags bool[], behind_flags bool[],
-  event_operation_ids uuid[], event_numbers int[], event_types text[], event_data_values text[],
+  event_operation_ids uuid[], event_numbers int[], event_types text[], event_at_ms float8[],
+  event_data_values text[],
   row_count int, owes_events bool, lease_topic text, lease_partition int, lease_fence int8,
   OUT held bool, OUT inserted_ids text[], OUT held_ids text[]
 )
@@ -46,7 +47,8 @@ BEGIN
     SELECT
       n.id, coalesce(s.command, n.command), coalesce(s.principal, n.principal), coalesce(s.state, n.state),
       coalesce(s.version, n.version),
-      to_timestamp(n.created_at_ms / 1000), to_timestamp(n.created_at_ms / 1000), to_timestamp(n.deadline_ms / 1000),
+      to_timestamp(n.created_at_ms / 1000), to_timestamp(coalesce(n.updated_at_ms, n.created_at_ms) / 1000),
+      to_timestamp(n.deadline_ms / 1000),
       n.progress_percent, n.progress_message,
       coalesce(s.record_topic, n.record_topic), n.record_key, n.record_headers, n.record_value,
       CASE
@@ -67,12 +69,12 @@ BEGIN
       coalesce(s.worker_group, n.worker_group), coalesce(n.ends_at_ack, false),
       coalesce(n.ordered, false), CASE WHEN n.ordered THEN nextval('sluice.operation_order') END
     FROM shared s, unnest(
-      ids, commands, principals, states, versions, created_at_ms, deadline_ms, progress_percents, progress_messages,
+      ids, commands, principals, states, versions, created_at_ms, updated_at_ms, deadline_ms, progress_percents, progress_messages,
       record_topics, record_keys, record_header_lists, record_values, claimers, maybe_sent_flags, published_partitions,
       published_offsets, reply_partitions, idempotency_keys, fingerprints, attempt_bounds, redeliver_after_ms_values,
       worker_groups, ends_at_ack_flags, ordered_flags, behind_flags
     ) WITH ORDINALITY AS n(
-      id, command, principal, state, version, created_at_ms, deadline_ms, progress_percent, progress_message,
+      id, command, principal, state, version, created_at_ms, updated_at_ms, deadline_ms, progress_percent, progress_message,
       record_topic, record_key, record_headers, record_value, claimed_by, maybe_sent, published_partition,
       published_offset, reply_partition, idempotency_key, fingerprint, max_attempts, redeliver_after_ms,
       worker_group, ends_at_ack, ordered, behind, place
@@ -85,8 +87,9 @@ BEGIN
     INSERT INTO sluice.operation_event (operation_id, number, type, at, late, data, owed)
     SELECT i.id, 1, 'accepted', i.created_at, false, NULL, owes_events FROM inserted i
     UNION ALL
-    SELECT i.id, e.number, e.type, i.created_at, false, e.data, owes_events
-    FROM unnest(event_operation_ids, event_numbers, event_types, event_data_values) AS e(operation_id, number, type, data)
+    SELECT i.id, e.number, e.type, to_timestamp(e.at_ms / 1000), false, e.data, owes_events
+    FROM unnest(event_operation_ids, event_numbers, event_types, event_at_ms, event_data_values)
+      AS e(operation_id, number, type, at_ms, data)
     JOIN inserted i ON i.id = e.operation_id
   )
   SELECT
