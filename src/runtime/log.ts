@@ -1,5 +1,6 @@
 import { destination, type Logger as PinoLogger, pino } from 'pino';
 import pretty from 'pino-pretty';
+import { toTimestamp } from './timestamp.ts';
 
 /** Structured log. One wide line per unit of work: fields first, then what happened. */
 export interface Logger {
@@ -28,7 +29,7 @@ const GATHERED_CHARACTERS = 32_768;
 /** Level by name and time as text: what log stores and people read alike. */
 const LINE_FORM = {
   base: null,
-  timestamp: pino.stdTimeFunctions.isoTime,
+  timestamp: () => `,"time":"${toTimestamp(Date.now())}"`,
   formatters: { level: (label: string) => ({ level: label }) },
 };
 
