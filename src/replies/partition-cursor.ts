@@ -146,7 +146,7 @@ export class PartitionCursor {
     this.#writing = false;
     this.#committed = nextOffset;
     for (const settlement of batch) this.#outstanding.delete(settlement.offset);
-    if (this.#hasRoom()) for (const resolve of this.#roomWaiters.splice(0)) resolve();
+    if (this.hasRoom) for (const resolve of this.#roomWaiters.splice(0)) resolve();
   }
 
   /** The transaction did not happen, or not for certain: the batch goes first again. */
@@ -177,15 +177,11 @@ export class PartitionCursor {
 
   /** Resolves once the queue has room; at once where it has, or where the lease is lost. */
   room(): Promise<void> | undefined {
-    if (this.#hasRoom() || !this.alive) return undefined;
+    if (this.hasRoom || !this.alive) return undefined;
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
   }
 
   get hasRoom(): boolean {
-    return this.#hasRoom();
-  }
-
-  #hasRoom(): boolean {
     return this.#queue.length < this.#bounds.maxItems && this.#queuedBytes < this.#bounds.maxBytes;
   }
 

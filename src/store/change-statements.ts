@@ -1,5 +1,6 @@
 import type { OffsetMove } from '../operations/ports.ts';
 import { appendedColumns, endsNow, type FoldedOperation, foldedColumns, isChanged } from './change-columns.ts';
+import type { ChangeNotices } from './change-notices.ts';
 import { columnOf, flagOf } from './columns.ts';
 import type { Statement } from './database.ts';
 import { loadCall, loadStatement } from './statements.ts';
@@ -13,6 +14,8 @@ export interface WriteOptions {
   readonly replyTopic: string;
   /** Whether each event is owed to the topic of lifecycle events. */
   readonly owesEvents: boolean;
+  /** Null where nobody else can listen. */
+  readonly notices: ChangeNotices | null;
 }
 
 /** Of a commit, besides what was folded. */
@@ -20,8 +23,6 @@ export interface WriteParts {
   readonly move: OffsetMove | null;
   /** Whether the rows are locked; else they are written only in the versions that were folded. */
   readonly areLocked: boolean;
-  /** Payloads for those who listen; null for none. */
-  readonly notices: readonly string[] | null;
 }
 
 /**
@@ -31,7 +32,7 @@ export interface WriteParts {
  */
 export function writeFolded(
   folded: readonly FoldedOperation[],
-  { move, areLocked, notices }: WriteParts,
+  { move, areLocked }: WriteParts,
   options: WriteOptions,
 ): Statement[] {
   const changed = folded.filter(isChanged);
@@ -42,7 +43,7 @@ export function writeFolded(
     options.owesEvents,
     ...moveParams(move, options.replyTopic),
     areLocked ? null : columnOf(changed, ({ before }) => before.version),
-    notices,
+    options.notices?.payloads(changed.map(({ operation }) => operation.id)) ?? null,
   ];
   return [{ sql: WRITE, params }, ...redrive(changed.filter(isRedriven)), ...conclude(changed.filter(leavesWork))];
 }
@@ -56,6 +57,7 @@ function moveParams(move: OffsetMove | null, replyTopic: string): unknown[] {
   if (move === null) return [null, null, null, null, null];
   return [replyTopic, move.partition, move.fence, move.expectedOffset, move.nextOffset];
 }
+
 function isRedriven({ operation, before, publication }: FoldedOperation): boolean {
   if (publication?.kind === 'cleared') return true;
   return operation.attempt !== before.attempt || operation.deadlineMs !== before.deadlineMs;

@@ -10,8 +10,11 @@ import { isTerminal, type Operation } from '../operations/operation.ts';
 export class KnownOperations {
   readonly #maxItems: number;
   readonly #operations = new Map<string, Operation>();
-  /** At the oldest, or before it. Kept: a new one would walk over all that was deleted at the front. */
-  #oldest = this.#operations.keys();
+  /**
+   * Before the oldest: what it has passed is deleted. Kept, for a new one would walk over all that was deleted at the front;
+   * moved only while there are too many, so it never comes to an end.
+   */
+  readonly #oldest = this.#operations.keys();
 
   constructor(maxItems: number) {
     this.#maxItems = maxItems;
@@ -33,13 +36,8 @@ export class KnownOperations {
   }
 
   #forgetOldest(): void {
-    let next = this.#oldest.next();
-    // It has come to the end once: behind it are those that came since.
-    if (next.done) {
-      this.#oldest = this.#operations.keys();
-      next = this.#oldest.next();
-    }
-    if (!next.done) this.#operations.delete(next.value);
+    const { value, done } = this.#oldest.next();
+    if (!done) this.#operations.delete(value);
   }
 
   /** Nobody knows what the rows say by now. */

@@ -11,7 +11,6 @@ import {
 } from '../operations/ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { type FoldedOperation, isChanged } from './change-columns.ts';
-import type { ChangeNotices } from './change-notices.ts';
 import { moveLease, type WriteOptions, writeFolded } from './change-statements.ts';
 import type { Database, Transaction } from './database.ts';
 import { cleanEvent } from './event-data.ts';
@@ -36,11 +35,6 @@ type EventsById = ReadonlyMap<string, readonly OperationEvent[]>;
 /** With all else null where no operation has any of the ids, or the lease is lost. */
 type LockAnswer = (LockedRow | { readonly id: null }) & { readonly held: boolean };
 
-export interface ChangeStoreOptions extends WriteOptions {
-  /** Null where nobody else can listen. */
-  readonly notices: ChangeNotices | null;
-}
-
 export interface ChangeStoreDeps {
   readonly fold: Fold;
   readonly clock: Clock;
@@ -59,14 +53,14 @@ export interface ChangeStoreDeps {
  */
 export class OperationChangeStore implements OperationChanges {
   readonly #database: Database;
-  readonly #options: ChangeStoreOptions;
+  readonly #options: WriteOptions;
   readonly #fold: Fold;
   readonly #clock: Clock;
   readonly #known: KnownOperations;
   /** Two changes of one operation would both build on the same version, and one of them would fail on it. */
   readonly #inTurn = new InTurn();
 
-  constructor(database: Database, options: ChangeStoreOptions, deps: ChangeStoreDeps) {
+  constructor(database: Database, options: WriteOptions, deps: ChangeStoreDeps) {
     this.#database = database;
     this.#options = options;
     this.#fold = deps.fold;
@@ -117,8 +111,7 @@ export class OperationChangeStore implements OperationChanges {
 
   /** Null where they have to be read after all; nothing is written then. */
   async #writeKnown(folded: readonly FoldedOperation[], move: OffsetMove | null): Promise<ChangeOutcome | null> {
-    const parts = { move, areLocked: false, notices: this.#noticesOf(folded) };
-    const [write, ...more] = writeFolded(folded, parts, this.#options);
+    const [write, ...more] = writeFolded(folded, { move, areLocked: false }, this.#options);
     if (write === undefined || more.length > 0) return null;
     try {
       const [answer] = await this.#database.query<{ held: boolean }>(write.sql, write.params);
@@ -140,8 +133,7 @@ export class OperationChangeStore implements OperationChanges {
   async #lockAndWrite(tx: Transaction, eventsById: EventsById, move: OffsetMove | null): Promise<ChangeOutcome> {
     const rows = await this.#lock(tx, eventsById, move);
     const folded = rows.map((row) => this.#foldRow(row, eventsById.get(row.id) ?? []));
-    const parts = { move, areLocked: true, notices: this.#noticesOf(folded) };
-    const written = writeFolded(folded, parts, this.#options);
+    const written = writeFolded(folded, { move, areLocked: true }, this.#options);
     if (written.length > 0) await tx.finish(written);
     const found = new Set(rows.map((row) => row.id));
     return {
@@ -170,11 +162,6 @@ export class OperationChangeStore implements OperationChanges {
   #foldOne(before: Operation, fresh: readonly OperationEvent[], facts: RowFacts): FoldedOperation {
     const outcome = this.#fold(before, fresh, facts);
     return { ...outcome, before, events: fresh, lateCounted: outcome.lateEvents > facts.lateEvents };
-  }
-
-  #noticesOf(folded: readonly FoldedOperation[]): readonly string[] | null {
-    const { notices } = this.#options;
-    return notices?.payloads(folded.filter(isChanged).map(({ operation }) => operation.id)) ?? null;
   }
 }
 

@@ -12,10 +12,11 @@ export interface Migration {
  * start; also from the compiled package, which has the same folders.
  */
 export function loadStatement(name: string): string {
-  const whole = readText(`sql/${name}.sql`).replaceAll(/-- @([a-z-]+)/g, (_, part: string) =>
-    readText(`sql/${part}.sql`),
-  );
-  return squeeze(whole);
+  return squeeze(readWhole(`sql/${name}.sql`));
+}
+
+function readWhole(path: string): string {
+  return readText(path).replaceAll(/-- @([a-z-]+)/g, (_, part: string) => readText(`sql/${part}.sql`));
 }
 
 /** Without comments and indentation: a statement is sent, and parsed by the server, each time it runs. */
@@ -51,7 +52,7 @@ interface DatabaseFunction {
  * change of its text, which makes a new one, asks for no other care.
  */
 function readFunction(name: string): DatabaseFunction {
-  const text = readText(`functions/${name}.sql`);
+  const text = readWhole(`functions/${name}.sql`);
   const meaning = squeeze(text);
   const version = createHash('sha256').update(meaning).digest('hex').slice(0, 8);
   const qualified = `sluice.${name.replaceAll('-', '_')}_${version}`;

@@ -39,13 +39,8 @@ BEGIN
       FROM sluice.operation_event e
       WHERE e.operation_id = o.id AND e.reply_offset = ANY (reply_offsets)
     ) END,
-    o.id, o.command, o.principal, o.state, o.version, o.attempt,
-    (extract(epoch FROM o.created_at) * 1000)::float8, (extract(epoch FROM o.updated_at) * 1000)::float8,
-    (extract(epoch FROM o.deadline) * 1000)::float8, (extract(epoch FROM o.retained_until) * 1000)::float8,
-    o.progress_percent, o.progress_message,
-    o.result_value, o.result_content_type, o.result_http_status, o.result_headers,
-    o.error_code, o.error_grpc_code, o.error_message, o.error_details, o.delivery,
-    o.late_events, o.maybe_sent, o.claimed_by
+-- @operation-columns
+    , o.maybe_sent, o.claimed_by
   FROM (SELECT lease_topic IS NULL OR EXISTS (SELECT FROM lease) AS held) h
   LEFT JOIN locked o ON true;
 END $$;
