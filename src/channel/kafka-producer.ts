@@ -7,8 +7,8 @@ import { isTopicNotAuthorized, isUnknownTopic } from './kafka-errors.ts';
 
 /** A producer that is given up may finish what it sends; what does not close in this time is cut off. */
 const CLOSE_MS = 3000;
-/** Reviews and renewals are this far apart at the least. */
-const REVIEW_MS = 1000;
+/** Reviews and renewals are this far apart at the least: well within the second after which a queue refuses its calls. */
+const REVIEW_MS = 250;
 
 export interface RenewedProducerDeps {
   /** A client of its own for each producer. */

@@ -14,8 +14,8 @@ import { type TopicCatalog, TopicRefusedError } from './kafka-catalog.ts';
 import type { KafkaPublishConfig } from './kafka-config.ts';
 import { notSent, PartitionChooser } from './kafka-partition-chooser.ts';
 import { PartitionQueue, type PendingRecord } from './kafka-partition-queue.ts';
-import { startSend } from './kafka-sender.ts';
-import { BATCH_OVERHEAD_BYTES, measureRecordBytes } from './record-size.ts';
+import { type SendAttempt, startSend, startSendOnceFound } from './kafka-sender.ts';
+import { BATCH_OVERHEAD_BYTES, measureRecordBytes, type SizedRecord } from './record-size.ts';
 
 const SWEEP_MS = 100;
 
@@ -180,11 +180,17 @@ export class KafkaPublisher implements CommandPublisher, RecordSender {
       partition,
       batchBytes: Math.min(this.#config.batchBytes, this.#deps.catalog.maxMessageBytes(topic) - BATCH_OVERHEAD_BYTES),
       clock: this.#deps.clock,
-      send: (records) => startSend(this.#deps.producer, topic, partition, records, this.#deps.requestTimeoutMs),
+      send: (records) => this.#startSend(topic, partition, records),
       confirmRefusal: () => this.#isTopicGone(topic),
     });
     this.#queues.set(name, made);
     return made;
+  }
+
+  #startSend(topic: string, partition: number, records: readonly SizedRecord[]): SendAttempt {
+    const { producer, catalog, requestTimeoutMs } = this.#deps;
+    const start = () => startSend(producer, topic, partition, records, requestTimeoutMs);
+    return catalog.known(topic) === null ? startSendOnceFound(catalog.lookUp(topic), start) : start();
   }
 
   async #isTopicGone(topic: string): Promise<boolean> {

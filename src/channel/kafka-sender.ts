@@ -1,4 +1,5 @@
 import type { Message, Producer, RecordMetadata } from 'kafkajs';
+import { TopicRefusedError } from './kafka-catalog.ts';
 import { judgeSendFailure, type SendFailure } from './kafka-errors.ts';
 import type { SizedRecord } from './record-size.ts';
 
@@ -49,6 +50,32 @@ export function startSend(
       return state.isWithdrawn;
     },
   };
+}
+
+/**
+ * A send to a topic that was not there when last asked about: begun if it is found now, else failed unsent. kafkajs does not
+ * hear of it before that, as a topic that is not there fails its producer's sends to all others.
+ */
+export function startSendOnceFound(lookUp: Promise<unknown>, start: () => SendAttempt): SendAttempt {
+  let started: SendAttempt | null = null;
+  let isWithdrawn = false;
+  const begin = () => {
+    if (isWithdrawn) return unsent(new Error('the send was withdrawn'));
+    started = start();
+    return started.outcome;
+  };
+  return {
+    outcome: lookUp.then(begin, unsent),
+    withdraw: () => {
+      isWithdrawn = started === null || started.withdraw();
+      return isWithdrawn;
+    },
+  };
+}
+
+function unsent(error: unknown): SendFailure {
+  const failure = judgeSendFailure(error, false);
+  return error instanceof TopicRefusedError ? { ...failure, problem: error.problem, message: error.message } : failure;
 }
 
 function readAnswer(

@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +12,7 @@ import { migrate } from '../../src/store/migrate.ts';
 import { loadMigrations } from '../../src/store/statements.ts';
 import { createStore, openDatabase, type StoreConfig } from '../../src/store/store.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { openDyingRelay, openRelay } from '../support/postgres-relay.ts';
 import { createTestDatabase, describeWithPostgres } from '../support/real-parts.ts';
 import { aNewOperation, TEST_STORE_CONFIG, testStoreDeps } from '../support/store-parts.ts';
 import { findFreePorts } from '../support/wait.ts';
@@ -26,26 +26,6 @@ async function withFolder(run: (dataDir: string) => Promise<void>): Promise<void
   } finally {
     await rm(dataDir, { recursive: true, force: true });
   }
-}
-
-/** Forwards a port to the server, from when it is opened: a server that comes up late. */
-async function openRelay(port: number, target: URL): Promise<{ close(): Promise<void> }> {
-  const sockets = new Set<Socket>();
-  const server: Server = createServer((inbound) => {
-    const outbound = createConnection({ host: target.hostname, port: Number(target.port || 5432) });
-    for (const socket of [inbound, outbound]) {
-      sockets.add(socket);
-      socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
-    }
-    inbound.pipe(outbound).pipe(inbound);
-  });
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-  return {
-    close: () => {
-      for (const socket of sockets) socket.destroy();
-      return new Promise((resolve) => server.close(() => resolve()));
-    },
-  };
 }
 
 const certain = (certainlyNotWritten: boolean) => expect.objectContaining({ name: 'StoreError', certainlyNotWritten });
@@ -202,6 +182,15 @@ describeWithPostgres('a PostgreSQL server', () => {
     await Promise.all(databases.map((database) => database.close()));
   });
 
+  it('that ends a connection in the packet of its greeting is asked again, and the process lives', async () => {
+    const relay = await openDyingRelay(await createTestDatabase());
+    const database = await openDatabase(configOf(relay.url), testStoreDeps);
+    await expect(database.query('SELECT 1 AS one', [])).rejects.toThrow(/postmaster exit|not queryable|terminated/);
+    expect(await database.query('SELECT 1 AS one', [])).toEqual([{ one: 1 }]);
+    await database.close();
+    await relay.close();
+  });
+
   it('keeps nothing of a migration that fails', () =>
     withDatabase({}, async (database) => {
       const broken = { name: '9999-broken.sql', script: 'CREATE TABLE sluice.half (a int); SELECT 1 / 0;' };
@@ -228,7 +217,7 @@ describeWithPostgres('a PostgreSQL server', () => {
     const clock = new FakeClock();
     const store = await createStore(configOf(late.href), { ...testStoreDeps, clock });
     expect(store.degraded()).not.toBeNull();
-    const relay = await openRelay(port!, url);
+    const relay = await openRelay(url.href, port);
     clock.advance(250);
     await expect.poll(() => store.degraded(), { timeout: 10_000 }).toBeNull();
     const operation = aNewOperation();
@@ -243,13 +232,13 @@ describeWithPostgres('a PostgreSQL server', () => {
     const [port] = await findFreePorts(1);
     const away = new URL(url);
     away.host = `127.0.0.1:${port}`;
-    const relay = await openRelay(port!, url);
+    const relay = await openRelay(url.href, port);
     const store = await createStore(configOf(away.href), testStoreDeps);
     await store.list({ principal: '', command: null, state: null, beforeId: null, limit: 1 });
     await relay.close();
     await expect.poll(() => store.read([aNewOperation().id]).catch((error) => error)).toEqual(certain(true));
     expect(store.degraded()).toMatch(/no connection/);
-    const again = await openRelay(port!, url);
+    const again = await openRelay(url.href, port);
     expect(await store.read([aNewOperation().id])).toEqual([]);
     expect(store.degraded()).toBeNull();
     await store.close();

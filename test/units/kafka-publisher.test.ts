@@ -35,6 +35,7 @@ function makeRecord(value: string, change: { topic?: string; key?: string } = {}
 let clock: FakeClock;
 let sent: Sent[];
 let refuseLookUp: Error | null;
+let unknownTopics: string[];
 let publisher: KafkaPublisher;
 const settings: KafkaPublishConfig = {
   maxPendingRecords: 10,
@@ -51,7 +52,7 @@ function makePublisher(change: Partial<KafkaPublishConfig> = {}): KafkaPublisher
       metrics: createMetrics(),
       requestTimeoutMs: 1000,
       catalog: {
-        known: (topic) => (topic === 'unseen' ? null : facts),
+        known: (topic) => (unknownTopics.includes(topic) ? null : facts),
         lookUp: async () => (refuseLookUp ? Promise.reject(refuseLookUp) : facts),
         maxMessageBytes: () => 5000,
       },
@@ -81,6 +82,7 @@ beforeEach(() => {
   clock = new FakeClock();
   sent = [];
   refuseLookUp = null;
+  unknownTopics = ['unseen'];
   publisher = makePublisher();
 });
 afterEach(async () => {
@@ -349,6 +351,24 @@ describe('a topic that is gone', () => {
     refuseLookUp = gone(30_000);
     sent[1]!.fail(unknownTopic(), { encoded: false });
     expect(await later).toMatchObject({ problem: 'unknown_topic', certainlyNotSent: true, definite: true });
+  });
+
+  it('is kept from the producer, whose sends to all others it would fail, until it is found again', async () => {
+    const acknowledged = publisher.publish(makeRecord('1'), 900);
+    await sends(1);
+    [unknownTopics, refuseLookUp] = [['t'], gone(0)];
+    sent[0]!.fail(unknownTopic(), { encoded: false });
+    for (let round = 0; round < 5; round += 1) {
+      await settleAll();
+      clock.advance(100);
+    }
+    expect(sent).toHaveLength(1);
+    refuseLookUp = null;
+    await settleAll();
+    clock.advance(300);
+    await sends(2);
+    sent[1]!.acknowledge(3);
+    await expect(acknowledged).resolves.toEqual({ partition: 0, offset: 3n });
   });
 
   it('before the first record is not_sent, too', async () => {

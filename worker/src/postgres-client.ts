@@ -3,6 +3,8 @@ import type { Clock } from './clock.ts';
 /** What is used of a pool of connections: a `pg.Pool` fits as it is. */
 export interface PostgresPool<Client extends PostgresClient = PostgresClient> {
   connect(): Promise<Client>;
+  /** `pg` announces each new connection before it hands it out. */
+  on?(event: 'connect', listener: (client: Client) => void): unknown;
 }
 
 export interface PostgresResult {
@@ -25,6 +27,14 @@ export interface PostgresBounds {
   readonly connectTimeoutMs: number;
   readonly statementTimeoutMs: number;
   readonly clock: Clock;
+}
+
+/**
+ * A server that goes down may say so in the same packet as its greeting. `pg` emits that as an error while the connection
+ * is on its way from the pool, when neither the pool nor its borrower listens, and the process would end.
+ */
+export function surviveNewConnections<Client extends PostgresClient>(pool: PostgresPool<Client>): void {
+  pool.on?.('connect', (client) => client.on?.('error', () => {}));
 }
 
 /** No answer in time. The connection is closed; what the statement did is unknown. */

@@ -9,7 +9,13 @@ import {
 } from './deduplication.ts';
 import { CommandError } from './errors.ts';
 import { jsonLogger, type Logger } from './log.ts';
-import { type PostgresBounds, type PostgresClient, type PostgresPool, PostgresSession } from './postgres-client.ts';
+import {
+  type PostgresBounds,
+  type PostgresClient,
+  type PostgresPool,
+  PostgresSession,
+  surviveNewConnections,
+} from './postgres-client.ts';
 import {
   IN_FAILED_TRANSACTION,
   isTransient,
@@ -96,6 +102,7 @@ export class PostgresDeduplication<Client extends PostgresClient = PostgresClien
     if (lockWaitMs >= statementTimeoutMs) throw new RangeError('lockWaitMs: expected less than statementTimeoutMs');
     this.#clock = options.clock ?? systemClock;
     this.#pool = options.pool;
+    surviveNewConnections(options.pool);
     this.#marks = new PostgresMarks(options.table ?? 'sluice_command_marks', lockWaitMs);
     const connectTimeoutMs = readMs('connectTimeoutMs', options.connectTimeoutMs ?? 30_000);
     this.#bounds = { connectTimeoutMs, statementTimeoutMs, clock: this.#clock };

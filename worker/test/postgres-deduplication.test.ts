@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { openDyingRelay } from '../../test/support/postgres-relay.ts';
 import { createTestDatabase, describeWithPostgres } from '../../test/support/real-parts.ts';
 import { CommandError } from '../src/errors.ts';
 import type { Logger } from '../src/log.ts';
@@ -226,6 +227,24 @@ describeWithPostgres('marks of commands in PostgreSQL', () => {
         { id: 'a', note: 'run 2' },
         { id: 'b', note: 'run 2' },
       ]);
+    });
+
+    test('while it is being made, in the packet of its greeting: the process lives, and the command runs', async () => {
+      const relay = await openDyingRelay(url);
+      try {
+        const marked = createMarked({}, createPool(relay.url));
+        await marked.serve(async (_request, context) => {
+          await addEffect(context.transaction, 'a');
+          return {};
+        });
+        await marked.send({ id: 'a' });
+        await expect.poll(() => marked.terminal()).toMatchObject([{ kind: 'result' }]);
+        expect(await effects()).toEqual([{ id: 'a', note: '' }]);
+      } finally {
+        await Promise.all(workers.splice(0).map(({ worker }) => worker.stop({ timeoutMs: 1, graceMs: 1 })));
+        await Promise.all(pools.splice(0).map((each) => each.end()));
+        await relay.close();
+      }
     });
 
     for (const stands of [true, false]) {

@@ -158,6 +158,12 @@ export class Cluster {
     };
   }
 
+  /** Processes that nobody meant to end: faults leave everything running. */
+  findDead(): string[] {
+    const dead = [...this.gateways, ...this.workers].filter(({ isAlive }) => !isAlive);
+    return dead.map((each) => `${each.name} has ended:\n${each.readLogTail()}`);
+  }
+
   /** Everything that workers wrote down so far. */
   journal(): JournalLine[] {
     return readJournal(this.folder);

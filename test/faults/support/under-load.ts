@@ -33,7 +33,8 @@ export async function runUnderLoad({ servers }: Stage, plan: UnderLoadPlan): Pro
       ...(plan.mayFail && { mayFail: plan.mayFail }),
     });
     const leases = await findLeaseTroubles(cluster.databaseUrl);
-    const broken = [...(told.broken ?? []), ...leases, ...((await plan.check?.(cluster, load)) ?? [])];
+    const checked = (await plan.check?.(cluster, load)) ?? [];
+    const broken = [...(told.broken ?? []), ...cluster.findDead(), ...leases, ...checked];
     return { ...told, tally: counted, broken };
   } finally {
     // Where the fault threw, callers would go on against gateways that are gone.

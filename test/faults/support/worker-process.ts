@@ -28,6 +28,10 @@ export class WorkerProcess {
     this.settings = settings;
   }
 
+  get name(): string {
+    return this.settings.name;
+  }
+
   get isAlive(): boolean {
     return this.#child?.isAlive() ?? false;
   }
