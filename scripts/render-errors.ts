@@ -34,10 +34,9 @@ and \`RetryInfo\` or \`BadRequest\` where they apply. Both carry one code of the
 Of a call with an \`Idempotency-Key\` \`not_sent\` speaks of this request alone: an earlier one with the same key may have been carried
 out. The message says so; retry with the same key only.
 
-A request to Sluice's own routes (\`/operations/…\`) that is refused for what it is has sent nothing: \`not_sent\`. Over REST
-that includes an id that is not known. Where the answer says nothing of the operation's command, \`delivery\` is absent: on
-\`OPERATION_GONE\`, on a 5xx of the status resource that names no operation, and over gRPC on all of
-\`google.longrunning.Operations\`.
+A request to Sluice's own routes (\`/operations/…\`, \`google.longrunning.Operations\`) that is refused for what it is has sent
+nothing: \`not_sent\`. That includes an id that is not known. Where the answer says nothing of the operation's command, \`delivery\`
+is absent: on \`OPERATION_GONE\`, and on an error that has a 5xx in the list below and names no operation.
 
 ## The list
 `;

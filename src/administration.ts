@@ -1,10 +1,10 @@
 /** What operators may do with operations where no gateway runs: the store alone, opened by this process. */
 import { randomBytes } from 'node:crypto';
 import type { Config } from './config.ts';
-import { type Administration, Administrator } from './operations/administration.ts';
-import { Cancellations } from './operations/cancel.ts';
 import { createFold } from './operations/fold.ts';
-import { Redrives } from './operations/redrive.ts';
+import { type Administration, Administrator } from './operations/resource/administration.ts';
+import { cancelOperation } from './operations/resource/cancel.ts';
+import { redriveOperation } from './operations/resource/redrive.ts';
 import { replyTopicOf, type Tools } from './stack.ts';
 import { createStore } from './store/store.ts';
 
@@ -28,13 +28,12 @@ export async function openAdministration(config: Config, tools: Tools): Promise<
   const options = { ...config.store, bootId, replyTopic, lifecycleEvents, maxPageBytes };
   const store = await createStore(options, { fold, clock, logger });
   const nowMs = () => clock.wallMs();
-  const common = { changes: store, onChanged: () => undefined, nowMs };
-  const cancellations = new Cancellations({ ...common, bootId, dispatcher: null, teller: null });
-  const redrives = new Redrives({ ...common, bootId: null, takeUp: async () => undefined, timeoutOf: () => null });
+  const cancelling = { changes: store, nowMs, bootId, dispatcher: null, teller: null };
+  const redriving = { changes: store, nowMs, bootId: null, takeUp: async () => undefined, timeoutOf: () => null };
   const administration = new Administrator({
     reads: store,
-    cancel: (operation) => cancellations.cancel(operation),
-    redrive: (operation) => redrives.redrive(operation),
+    cancel: (operation) => cancelOperation(operation, cancelling),
+    redrive: (operation) => redriveOperation(operation, redriving),
   });
   return {
     administration,

@@ -2,6 +2,7 @@
  * One file (SLUICE_CONFIG) and the environment over it, read once into one frozen, bounded Config. All that is wrong is
  * found before anything is said. What the settings mean stands in `config/schema.ts` and docs/configuration.md.
  */
+import { deriveDefaults } from './config/derived.ts';
 import { Draft } from './config/draft.ts';
 import { CONFIG_FILE_VARIABLE, type Environment, readEnvironment } from './config/environment.ts';
 import { readConfigFile } from './config/file.ts';
@@ -79,7 +80,8 @@ function checkDraft(draft: Draft): Config {
     );
   }
   for (const setting of wrong) draft.remove(setting);
-  const values = configSchema.parse(draft.values);
+  const isSet = (key: string) => settings.some((setting) => setting.key === key && draft.find(setting) !== undefined);
+  const values = deriveDefaults(configSchema.parse(draft.values), isSet);
   // Of a file that could not be read nothing is known, so nothing can be missing.
   const broken = draft.incomplete ? [] : findBrokenRules(values);
   for (const { keys, message } of broken) {

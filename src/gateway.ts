@@ -186,9 +186,9 @@ class RunningGateway implements Gateway {
     this.#stopWatching?.();
     await core.chores.stop();
     await core.recorder.stop();
-    core.changes.stopRepeating();
+    core.changeWriter.stopRepeating();
     await core.dispatcher.stop();
-    await core.changes.stop();
+    await core.changeWriter.stop();
     // Settled as far as the store goes along; then reading is let go, which may be waiting for room.
     await core.settler.stop();
     await core.forwarder.stop();

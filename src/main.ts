@@ -87,6 +87,9 @@ async function start(): Promise<void> {
 
 async function check(): Promise<void> {
   const { config, contract } = await load();
+  const { findTopicProblems } = await import('./cli/check.ts');
+  const problems = findTopicProblems(config, contract);
+  if (problems.length > 0) throw new (await import('./cli/usage-problems.ts')).UsageProblems(problems);
   const routes = contract.routes.routes.length;
   const sources = config.contract.sources.join(', ');
   process.stdout.write(

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { Channel } from './channel/channel.ts';
 import { createMemoryChannel } from './channel/memory.ts';
 import { MemoryBroker } from './channel/memory-broker.ts';
-import type { OwnTopics } from './channel/own-topics.ts';
+import { assertTopicsDiffer, type OwnTopics } from './channel/own-topics.ts';
 import type { Config } from './config.ts';
 import type { Contract } from './contract/contract.ts';
 import { createResultCheck } from './contract/result-check.ts';
@@ -42,6 +42,7 @@ export async function openStack(config: Config, bootId: string, contract: Contra
   const { retentionMs } = config.operations;
   const checkResult = createResultCheck(contract.commands);
   const topics = ownTopicsOf(config, replyTopic);
+  assertTopicsDiffer(topics, commandTopicsOf(contract));
   const store = await createStore(
     {
       ...config.store,
@@ -124,7 +125,11 @@ function qualify(namespace: string, name: string): string {
   return namespace === '' ? name : `${namespace}.${name}`;
 }
 
-function ownTopicsOf({ kafka, operations }: Config, replyTopic: string): OwnTopics {
+export function commandTopicsOf(contract: Pick<Contract, 'commands'>): readonly string[] {
+  return [...new Set([...contract.commands.values()].map(({ policy }) => policy.topic))];
+}
+
+export function ownTopicsOf({ kafka, operations }: Config, replyTopic: string): OwnTopics {
   const { namespace, topics } = kafka;
   return {
     replyTopic,

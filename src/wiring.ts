@@ -16,19 +16,21 @@ import type { OwedRecordForms } from './chores/ports.ts';
 import type { Config } from './config.ts';
 import type { Contract } from './contract/contract.ts';
 import { Waiters } from './delivery/waiters.ts';
-import { Administrator } from './operations/administration.ts';
-import { AwaitedCalls } from './operations/awaited-calls.ts';
-import { Cancellations } from './operations/cancel.ts';
-import { CancellationTeller } from './operations/cancellation-teller.ts';
-import { ChangeWriter } from './operations/changes.ts';
-import { Dispatcher } from './operations/dispatch.ts';
-import { DispatchMarks } from './operations/dispatch-marks.ts';
-import { KeyedCalls } from './operations/keyed-calls.ts';
+import { AwaitedCalls } from './operations/calls/awaited-calls.ts';
+import { KeyedCalls } from './operations/calls/keyed-calls.ts';
+import { Promoter } from './operations/calls/promote.ts';
+import type { Operation } from './operations/operation.ts';
 import { Operations } from './operations/operations.ts';
-import { Promoter } from './operations/promote.ts';
-import { Recorder } from './operations/record.ts';
-import { Redrives } from './operations/redrive.ts';
-import { Resource } from './operations/resource.ts';
+import { AnnouncedChanges } from './operations/outbox/announced-changes.ts';
+import { ChangeWriter } from './operations/outbox/changes.ts';
+import { Dispatcher } from './operations/outbox/dispatch.ts';
+import { DispatchMarks } from './operations/outbox/dispatch-marks.ts';
+import { Recorder } from './operations/outbox/record.ts';
+import { Administrator } from './operations/resource/administration.ts';
+import { cancelOperation } from './operations/resource/cancel.ts';
+import { CancellationTeller } from './operations/resource/cancellation-teller.ts';
+import { type RedriveDeps, redriveOperation } from './operations/resource/redrive.ts';
+import { Resource } from './operations/resource/resource.ts';
 import { type ForwardedForms, Forwarder } from './replies/forwarder.ts';
 import { ReplyLeases } from './replies/leases.ts';
 import { ReplyLoop } from './replies/reply-loop.ts';
@@ -59,7 +61,7 @@ export interface Core {
   readonly recorder: Recorder;
   readonly dispatcher: Dispatcher;
   readonly teller: CancellationTeller;
-  readonly changes: ChangeWriter;
+  readonly changeWriter: ChangeWriter;
   readonly settler: Settler;
   readonly forwarder: Forwarder;
   readonly loop: ReplyLoop;
@@ -90,30 +92,29 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
     maxRecordedCalls: bounds.maxPromotedCalls,
   });
   const waiters = new Waiters(store, { maxWaiters: bounds.maxWaiters, rereadMs: REREAD_MS }, { clock, logger });
-  const onChanged = waiters.wake.bind(waiters);
+  const changes = new AnnouncedChanges(store, (operations) => waiters.wake(operations));
   const pending = { maxPendingItems: bounds.maxPendingAccepts, maxPendingBytes: bounds.maxPendingAcceptBytes };
   const recorder = new Recorder(store, { ...TRANSACTION, ...pending }, { clock, logger });
   // A change is of a command that is being published, so there are no more of them.
   const changeBounds = { maxBatch: TRANSACTION.maxItems, maxPending: bounds.maxUnpublished };
-  const changes = new ChangeWriter(store, { ...changeBounds, onChanged }, { clock, logger });
-  const marks = new DispatchMarks(changes, { delayMs: MARK_DELAY_MS }, { clock });
+  const changeWriter = new ChangeWriter(changes, changeBounds, { clock, logger });
+  const marks = new DispatchMarks(changeWriter, { delayMs: MARK_DELAY_MS }, { clock });
   const dispatcher = new Dispatcher(
     {
       maxPending: bounds.maxUnpublished,
       maxPendingBytes: bounds.maxUnpublishedBytes,
       maxPendingPerTopic: bounds.maxUnpublishedPerTopic,
     },
-    { bootId, publisher: channel.publisher, changes, marks, outbox: store, clock, nowMs, logger },
+    { bootId, publisher: channel.publisher, changes: changeWriter, marks, outbox: store, clock, nowMs, logger },
   );
   const promoter = new Promoter({ bootId, recorder, dispatcher, calls, logger });
   const onLeaseDoubt = (): void => leases.doubt();
   const settler = new Settler(
     { ...TRANSACTION, gatherMs: bounds.settleGatherMs },
     {
-      changes: store,
+      changes,
       calls,
       marks,
-      onSettled: onChanged,
       onLeaseDoubt,
       isAnyAwaited: () => waiters.count > 0,
       clock,
@@ -151,7 +152,7 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
       owed: store,
       retention: store,
       unreconciled: store,
-      changes: store,
+      changes,
       dispatcher,
       reseal: createResealCommand({ replyTopic: channel.replies.topic }),
       replyLog: channel.replies,
@@ -159,7 +160,6 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
       sender: channel.sender,
       forms: forms.ofOperations,
       nowMs,
-      onChanged,
       clock,
       metrics,
       logger,
@@ -173,15 +173,14 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
     clock,
     logger,
   });
-  const cancellations = new Cancellations({ bootId, changes: store, dispatcher, teller, onChanged, nowMs });
-  const redrives = new Redrives({
+  const cancelling = { bootId, changes, dispatcher, teller, nowMs };
+  const redriving: RedriveDeps = {
     bootId,
-    changes: store,
+    changes,
     takeUp: (operationIds) => chores.takeUp(operationIds),
-    onChanged,
     nowMs,
     timeoutOf: (command) => deps.contract.commands.get(command)?.policy.timeoutMs ?? null,
-  });
+  };
   const ids = new IdSource(nowMs);
   const operations = new Operations({
     bootId,
@@ -205,8 +204,8 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
     onOrdered: () => chores.hurry(),
   });
   const actions = {
-    cancel: cancellations.cancel.bind(cancellations),
-    redrive: redrives.redrive.bind(redrives),
+    cancel: (operation: Operation) => cancelOperation(operation, cancelling),
+    redrive: (operation: Operation) => redriveOperation(operation, redriving),
   };
   const administration = new Administrator({ reads: store, ...actions });
   const isLocal = isLoopback(config.http.host) && isLoopback(config.grpc.host);
@@ -234,7 +233,7 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
     recorder,
     dispatcher,
     teller,
-    changes,
+    changeWriter,
     settler,
     forwarder,
     loop,

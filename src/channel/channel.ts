@@ -1,5 +1,5 @@
 import type { WorkerProgress } from '../chores/ports.ts';
-import type { CommandPublisher, RecordSender } from '../operations/ports.ts';
+import type { CommandPublisher, RecordSender } from '../operations/channel-ports.ts';
 import type { ReplySource } from '../replies/ports.ts';
 
 /** The message bus as the gateway wires it: Kafka (`kafka.ts`) or one in this process (`memory.ts`). */

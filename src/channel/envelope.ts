@@ -5,7 +5,7 @@ import type {
   ReplyPartitionDialect,
   ResealCommand,
   SealCommand,
-} from '../operations/ports.ts';
+} from '../operations/channel-ports.ts';
 import { toTimestamp } from '../runtime/timestamp.ts';
 import * as header from './headers.ts';
 

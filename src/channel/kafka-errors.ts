@@ -1,4 +1,4 @@
-import type { PublishProblem } from '../operations/ports.ts';
+import type { PublishProblem } from '../operations/channel-ports.ts';
 
 /** What kafkajs's errors have that says what went wrong. */
 interface KafkaErrorFields {

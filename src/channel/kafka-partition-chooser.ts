@@ -1,4 +1,4 @@
-import { type OwnRecord, PublishError } from '../operations/ports.ts';
+import { type OwnRecord, PublishError } from '../operations/channel-ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { type TopicCatalog, type TopicFacts, TopicRefusedError } from './kafka-catalog.ts';
 import { describeKafkaError } from './kafka-errors.ts';

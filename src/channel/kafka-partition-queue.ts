@@ -1,4 +1,4 @@
-import { PublishError, type PublishProblem, type PublishReceipt } from '../operations/ports.ts';
+import { PublishError, type PublishProblem, type PublishReceipt } from '../operations/channel-ports.ts';
 import { Batcher } from '../runtime/batch.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { SendFailure } from './kafka-errors.ts';

@@ -6,7 +6,7 @@ import {
   PublishError,
   type PublishReceipt,
   type RecordSender,
-} from '../operations/ports.ts';
+} from '../operations/channel-ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { Failure } from '../runtime/failure.ts';
 import type { Counter, Metrics } from '../runtime/metrics.ts';

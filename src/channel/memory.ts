@@ -6,7 +6,7 @@ import {
   type PublishProblem,
   type PublishReceipt,
   type RecordSender,
-} from '../operations/ports.ts';
+} from '../operations/channel-ports.ts';
 import type { Reply } from '../operations/reply.ts';
 import type { ReplyBatch, ReplySource, Reread } from '../replies/ports.ts';
 import { Failure } from '../runtime/failure.ts';

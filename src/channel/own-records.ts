@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { OwedDeadLetter, OwedEvent } from '../chores/ports.ts';
-import type { OwnRecord, RecordedEvent, RecordHeaders } from '../operations/ports.ts';
+import type { OwnRecord, RecordHeaders } from '../operations/channel-ports.ts';
 import type { RawReply, ReplyPosition, UnreadableReply } from '../operations/reply.ts';
+import type { RecordedEvent } from '../operations/store-ports.ts';
 import { toTimestamp } from '../runtime/timestamp.ts';
 import * as header from './headers.ts';
 import { cleanText } from './worker-error.ts';

@@ -26,6 +26,12 @@ export function listOwnTopics(topics: OwnTopics): readonly OwnTopic[] {
 
 /** Throws `ChannelSetupError` where one topic would have to carry records of two kinds. */
 export function assertTopicsDiffer(topics: OwnTopics, commandTopics: readonly string[]): void {
+  const problems = findSharedTopics(topics, commandTopics);
+  if (problems.length > 0) throw new ChannelSetupError(problems);
+}
+
+/** A line for each topic that would have to carry records of two kinds. */
+export function findSharedTopics(topics: OwnTopics, commandTopics: readonly string[]): readonly string[] {
   const uses = [{ topic: topics.replyTopic, carries: 'replies' }, ...listOwnTopics(topics)];
   const problems: string[] = [];
   uses.forEach(({ topic, carries }, index) => {
@@ -34,5 +40,5 @@ export function assertTopicsDiffer(topics: OwnTopics, commandTopics: readonly st
     const earlier = uses.slice(0, index).find((each) => each.topic === topic);
     if (earlier) problems.push(`topic ${topic}: carries ${earlier.carries} and cannot carry ${carries} too`);
   });
-  if (problems.length > 0) throw new ChannelSetupError(problems);
+  return problems;
 }

@@ -1,4 +1,4 @@
-import type { OwnRecord } from '../operations/ports.ts';
+import type { OwnRecord } from '../operations/channel-ports.ts';
 import { utf8Length } from '../runtime/short-text.ts';
 
 /** Of any record that Sluice sends, what has a size. */

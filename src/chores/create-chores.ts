@@ -1,6 +1,6 @@
-import type { Operation } from '../operations/operation.ts';
-import type { Outbox } from '../operations/outbox.ts';
-import type { OperationChanges, RecordSender, ResealCommand } from '../operations/ports.ts';
+import type { RecordSender, ResealCommand } from '../operations/channel-ports.ts';
+import type { Outbox } from '../operations/outbox/outbox.ts';
+import type { OperationChanges } from '../operations/store-ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
@@ -64,7 +64,6 @@ export interface ChoresDeps {
   /** Database time as far as this instance knows it, Unix ms. */
   readonly nowMs: () => number;
   /** Told what a chore has changed: wakes the waiters of this instance. */
-  readonly onChanged: (operations: readonly Operation[]) => void;
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly logger: Logger;

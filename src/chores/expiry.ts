@@ -1,6 +1,6 @@
 import { eventOf } from '../operations/events.ts';
 import type { Operation, OperationError } from '../operations/operation.ts';
-import type { OperationChanges } from '../operations/ports.ts';
+import type { OperationChanges } from '../operations/store-ports.ts';
 import type { BoundCounter } from '../runtime/metrics.ts';
 import { type Chore, repeatWhileMore } from './chore.ts';
 import type { DueOperations } from './ports.ts';
@@ -25,7 +25,6 @@ export interface ExpiryDeps {
   readonly changes: OperationChanges;
   readonly watermark: Watermark;
   readonly nowMs: () => number;
-  readonly onChanged: (operations: readonly Operation[]) => void;
   readonly done: BoundCounter;
 }
 
@@ -57,7 +56,7 @@ export class Expiry implements Chore {
 
   async #expire(operations: readonly Operation[], error: OperationError): Promise<boolean> {
     if (operations.length === 0) return false;
-    const { changes, nowMs, onChanged, done } = this.#deps;
+    const { changes, nowMs, done } = this.#deps;
     const atMs = nowMs();
     const outcome = await changes.commit(
       // With the deadline that has passed: one that was renewed since is not ended by it.
@@ -67,7 +66,6 @@ export class Expiry implements Chore {
       })),
       null,
     );
-    onChanged(outcome.operations);
     done.add(outcome.operations.filter(({ state }) => state === 'expired').length);
     return operations.length === this.#batchSize;
   }

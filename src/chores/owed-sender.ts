@@ -1,4 +1,4 @@
-import { type OwnRecord, PublishError, type RecordSender } from '../operations/ports.ts';
+import { type OwnRecord, PublishError, type RecordSender } from '../operations/channel-ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
 import { type ChoreCounters, orAborted } from './chore.ts';

@@ -1,5 +1,6 @@
+import type { OwnRecord } from '../operations/channel-ports.ts';
 import type { Operation } from '../operations/operation.ts';
-import type { OwnRecord, RecordedEvent } from '../operations/ports.ts';
+import type { RecordedEvent } from '../operations/store-ports.ts';
 
 /** The one lease by which one instance does the chores of all. */
 export interface ChoresLease {

@@ -1,6 +1,5 @@
 import { eventOf } from '../operations/events.ts';
-import type { Operation } from '../operations/operation.ts';
-import type { OperationChanges } from '../operations/ports.ts';
+import type { OperationChanges } from '../operations/store-ports.ts';
 import type { BoundCounter } from '../runtime/metrics.ts';
 import type { Chore } from './chore.ts';
 import type { DueOperations, SilentOperation } from './ports.ts';
@@ -21,7 +20,6 @@ export interface RedriveDeps {
   readonly positions: WorkerPositions;
   readonly uptake: Uptake;
   readonly nowMs: () => number;
-  readonly onChanged: (operations: readonly Operation[]) => void;
   readonly done: BoundCounter;
 }
 
@@ -62,17 +60,16 @@ export class Redrive implements Chore {
    * lost, `OwnRows` finds them.
    */
   async #redrive(operations: readonly SilentOperation[]): Promise<void> {
-    const { changes, uptake, nowMs, onChanged, done } = this.#deps;
+    const { changes, uptake, nowMs, done } = this.#deps;
     const { bootId } = this.#options;
     const atMs = nowMs();
-    const outcome = await changes.commit(
+    await changes.commit(
       operations.map(({ operationId, attempt }) => ({
         operationId,
         events: [eventOf('redriven', atMs, { by: bootId, afterAttempt: attempt })],
       })),
       null,
     );
-    onChanged(outcome.operations);
     done.add(await uptake.loadAndTake(operations.map(({ operationId }) => operationId)));
   }
 }

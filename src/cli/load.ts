@@ -1,5 +1,6 @@
 /** Config and contract for the commands; what is wrong with both is said together. */
 
+import { ChannelSetupError } from '../channel/channel.ts';
 import { contractOptionsOf } from '../config/contract-options.ts';
 import { type Config, ConfigProblems, type LoadedConfig, type LoadOptions, loadConfig } from '../config.ts';
 import { type Contract, loadContract } from '../contract/contract.ts';
@@ -25,8 +26,9 @@ export async function readContract(config: Config): Promise<Contract> {
   }
 }
 
-/** Problems of a contract as lines for people; any other error as it is. */
+/** Problems of a contract, or of the topics, as lines for people; any other error as it is. */
 export function asUsageProblems(error: unknown): unknown {
+  if (error instanceof ChannelSetupError) return new UsageProblems(error.problems);
   return error instanceof ContractProblems ? new UsageProblems(error.problems.map(showProblem)) : error;
 }
 

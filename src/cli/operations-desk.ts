@@ -19,6 +19,8 @@ export type Document = Readonly<Record<string, unknown>>;
 export interface Desk {
   /** The document of a 200. @throws Error with what went wrong, for people. */
   ask(method: 'GET' | 'POST', target: string): Promise<Document>;
+  /** Whether who is asked publishes commands by itself; else a gateway that runs later does. */
+  readonly sendsAtOnce: boolean;
   close(): Promise<void>;
 }
 
@@ -35,8 +37,8 @@ export async function openDesk(call: OperationsCall, open: Open = openByConfig):
   const config = readOwnSettings();
   const gateway = call.direct ? null : await findOwnGateway(config);
   if (gateway) return gateway;
-  assertUseful(call, config);
-  return openStoreDesk(await openStore(config, open));
+  const desk = openStoreDesk(await openStore(config, open));
+  return config.store.databaseUrl === null ? withoutRedrive(desk) : desk;
 }
 
 /** Null, and said, where none runs. Nobody can tell where one listens that takes any free port. */
@@ -62,13 +64,21 @@ async function openStore(config: Config, open: Open): Promise<OpenAdministration
   }
 }
 
-/** On the embedded store only this process could publish, and it does not; the next start of the gateway does by itself. */
-function assertUseful({ action }: OperationsCall, { store }: Config): void {
-  if (action !== 'redrive') return;
-  if (store.databaseUrl === null) {
-    refuse('no gateway runs that would send the command again; its next start sends what is unfinished by itself');
-  }
-  process.stderr.write('The command is sent by a gateway of this database, as soon as one runs.\n');
+/**
+ * On the embedded store only this process could publish, and it does not. What is done is refused as everywhere, so the
+ * operation is looked at first: of such a one the next start does nothing.
+ */
+function withoutRedrive(desk: Desk): Desk {
+  return {
+    ...desk,
+    async ask(method, target) {
+      const [, path] = /^(.*):redrive$/.exec(target) ?? [];
+      if (path === undefined || (await desk.ask('GET', path))['done']) return desk.ask(method, target);
+      return refuse(
+        'no gateway runs that would send the command again; its next start sends what was not sent, or may run twice (idempotent), by itself, and ends the rest as failed',
+      );
+    },
+  };
 }
 
 function refuse(message: string): never {
@@ -90,10 +100,12 @@ async function findGateway(base: URL): Promise<Desk | null> {
 function gatewayDesk(base: URL): Desk {
   return {
     async ask(method, target) {
-      const timeoutMs = target.startsWith('/operations:rebuild') ? null : ASK_TIMEOUT_MS;
+      const isRebuild = method === 'POST' && target.startsWith('/operations:rebuild');
+      const timeoutMs = isRebuild ? null : ASK_TIMEOUT_MS;
       const { status, text } = await askManagement(base, { method, target, timeoutMs });
       return readAnswer(status, text);
     },
+    sendsAtOnce: true,
     close: async () => undefined,
   };
 }
@@ -107,6 +119,7 @@ function openStoreDesk(opened: OpenAdministration): Desk {
       const { status, text } = await desk.answer(request);
       return readAnswer(status, text);
     },
+    sendsAtOnce: false,
     close: () => opened.close(),
   };
 }

@@ -27,8 +27,14 @@ export function renderEvents(history: Document): string {
 }
 
 function rowOfEvent({ number, at, type, late, ...details }: Document): string[] {
-  const said = Object.entries(details).map(([name, value]) => `${name} ${showCell(value)}`);
+  const said = Object.entries(details).map(([name, value]) => `${name} ${showDetail(value)}`);
   return [String(number), String(at), `${type}${late ? ' (late)' : ''}`, said.join(', ')];
+}
+
+/** Of a late result only the head is there. */
+function showDetail(value: unknown): string {
+  const { kept, ...head } = (value ?? {}) as { readonly kept?: unknown };
+  return kept === false ? `${showCell(head)} (payload not kept)` : showCell(value);
 }
 
 /** A result that came before the cancellation stands. */
@@ -39,8 +45,10 @@ export function renderCancelled(operation: Document): string {
   return showText(`${id} ${reason}.`).concat('\n');
 }
 
-export function renderRedriven({ id, attempt, deadline }: Document): string {
-  return showText(`${id} is sent again: attempt ${attempt}, until ${deadline}.`).concat('\n');
+/** @param sendsAtOnce false where no gateway was asked, so that nothing is sent yet. */
+export function renderRedriven({ id, attempt, deadline }: Document, sendsAtOnce: boolean): string {
+  const what = sendsAtOnce ? 'is sent again' : 'is due to be sent again';
+  return showText(`${id} ${what}: attempt ${attempt}, until ${deadline}.`).concat('\n');
 }
 
 export function renderRebuild(report: Document): string {

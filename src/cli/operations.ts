@@ -1,4 +1,5 @@
 /** `sluice operations`: asks, pages through, prints. */
+import { systemClock } from '../runtime/clock.ts';
 import { OPERATIONS_HELP, type OperationsCall, readOperationsCall, WrongCall } from './operations-arguments.ts';
 import type { Desk, Document } from './operations-desk.ts';
 import {
@@ -9,6 +10,7 @@ import {
   renderRebuild,
   renderRedriven,
 } from './operations-tables.ts';
+import { tellProgress } from './rebuild-progress.ts';
 
 /** Sets the exit code: 0, 1 where a rebuild finds differences, 2 for a wrong call. @throws Error with what went wrong. */
 export async function runOperations(args: readonly string[]): Promise<void> {
@@ -42,7 +44,7 @@ const ACTIONS: Readonly<Record<OperationsCall['action'], (desk: Desk, call: Oper
   get: async (desk, call) => print(call, await desk.ask('GET', `${pathOf(call)}${fullOf(call)}`), renderOperation),
   events,
   cancel: async (desk, call) => print(call, await desk.ask('POST', `${pathOf(call)}:cancel`), renderCancelled),
-  redrive: async (desk, call) => print(call, await desk.ask('POST', `${pathOf(call)}:redrive`), renderRedriven),
+  redrive,
   rebuild,
 };
 
@@ -86,9 +88,18 @@ async function events(desk: Desk, call: OperationsCall): Promise<void> {
   print(call, { events: found }, renderEvents);
 }
 
+/** Who will send it is said once it is certain that anybody will. */
+async function redrive(desk: Desk, call: OperationsCall): Promise<void> {
+  const operation = await desk.ask('POST', `${pathOf(call)}:redrive`);
+  print(call, operation, (document) => renderRedriven(document, desk.sendsAtOnce));
+  if (desk.sendsAtOnce) return;
+  process.stderr.write('The command is sent by a gateway of this database, as soon as one runs.\n');
+}
+
 async function rebuild(desk: Desk, call: OperationsCall): Promise<void> {
   const query = call.id === null ? '' : `?id=${encodeURIComponent(call.id)}`;
-  const report = await desk.ask('POST', `/operations:rebuild${query}`);
+  const asked = desk.ask('POST', `/operations:rebuild${query}`);
+  const report = await tellProgress(asked, { desk, output: process.stderr, clock: systemClock });
   print(call, report, renderRebuild);
   if ((report['differences'] as unknown[]).length > 0) process.exitCode = 1;
 }

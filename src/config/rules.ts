@@ -18,6 +18,7 @@ export function findBrokenRules(values: ConfigValues): BrokenRule[] {
     ...checkBrokers(values),
     ...checkKafkaAccess(values),
     ...checkLeases(values),
+    ...checkIdleTransactions(values),
     ...checkContract(values),
   ];
 }
@@ -103,6 +104,14 @@ function checkLeases({ leases }: ConfigValues): BrokenRule[] {
   if (leases.heartbeatMs * 3 <= leases.leaseMs) return [];
   const message = `found ${leases.heartbeatMs} ms, expected at most a third of leases.lease (${leases.leaseMs} ms)`;
   return [{ keys: ['leases.heartbeat', 'leases.lease'], message }];
+}
+
+/** Who takes over what an instance had leased would wait for the locks of the one that stopped. */
+function checkIdleTransactions({ store, leases }: ConfigValues): BrokenRule[] {
+  const { idleInTransactionTimeoutMs: idleMs } = store;
+  if (idleMs < leases.leaseMs) return [];
+  const message = `found ${idleMs} ms, expected less than leases.lease (${leases.leaseMs} ms)`;
+  return [{ keys: ['store.idle_in_transaction_timeout', 'leases.lease'], message }];
 }
 
 function checkContract({ contract }: ConfigValues): BrokenRule[] {

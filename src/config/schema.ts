@@ -212,6 +212,12 @@ export const configSchema = z.object({
         env: 'DATABASE_QUERY_TIMEOUT',
       },
     ),
+    idleInTransactionTimeoutMs: duration(
+      '4s',
+      ['100ms', '5m'],
+      'How long the server lets a transaction stand still before it ends it, so that a stopped process keeps no locks; shorter than `leases.lease`, by default at most half of it.',
+      { env: 'DATABASE_IDLE_IN_TRANSACTION_TIMEOUT' },
+    ),
   }),
   operations: group({
     maxOpenCalls: integer(10_000, [1, 1_000_000], 'Calls that wait for their reply, in all.'),

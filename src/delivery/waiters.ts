@@ -1,6 +1,7 @@
 import { RETRY_AFTER_MS } from '../operations/failures.ts';
+import type { SettlementWaits } from '../operations/inner-ports.ts';
 import { isTerminal, type Operation } from '../operations/operation.ts';
-import type { OperationReads, SettlementWaits } from '../operations/ports.ts';
+import type { OperationReads } from '../operations/store-ports.ts';
 import { Batcher } from '../runtime/batch.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { Failure } from '../runtime/failure.ts';

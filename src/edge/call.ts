@@ -1,8 +1,8 @@
 import type { Command, ContractMessage } from '../contract/command.ts';
 import type { WaitPreference } from '../operations/invocation.ts';
-import type { ListRequest, OperationPage } from '../operations/list.ts';
 import type { HeaderText, Operation, Principal } from '../operations/operation.ts';
-import type { RecordedEvent } from '../operations/ports.ts';
+import type { ListRequest, OperationPage } from '../operations/resource/list.ts';
+import type { RecordedEvent } from '../operations/store-ports.ts';
 
 /** One call, read from REST or gRPC. Nothing past the edge knows which it was. */
 export interface Call {
@@ -54,7 +54,7 @@ export type Answer =
 /** The way through the core, the same for every edge; `handle.ts`. */
 export type Handle = (call: Call) => Promise<Answer>;
 
-/** The status resource, as the edges see it; `operations/resource.ts`. */
+/** The status resource, as the edges see it; `operations/resource/resource.ts`. */
 export interface OperationResource {
   /** Throws `Failure` `OPERATION_NOT_FOUND`, `OPERATION_GONE`, `STORE_UNAVAILABLE`. */
   get(id: string, principal: Principal): Promise<Operation>;

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import type { ContractMessage } from '../contract/command.ts';
-import type { IdempotencyKey } from '../operations/ports.ts';
+import type { IdempotencyKey } from '../operations/store-ports.ts';
 import { Failure } from '../runtime/failure.ts';
 import type { Call } from './call.ts';
 

@@ -3,9 +3,9 @@
  * those of the callers' status document.
  */
 import { createHash } from 'node:crypto';
-import type { RebuildReport } from '../operations/administration.ts';
 import { isTerminal, type Operation, type OperationResult, resultOf } from '../operations/operation.ts';
-import type { OperationEvent, RecordedEvent } from '../operations/ports.ts';
+import type { RebuildReport } from '../operations/resource/administration.ts';
+import type { OperationEvent, RecordedEvent } from '../operations/store-ports.ts';
 import { toTimestamp } from '../runtime/timestamp.ts';
 
 export interface DocumentOptions {
@@ -40,11 +40,18 @@ export function writeEvent({ number, event, late }: RecordedEvent, options: Docu
     type: event.type,
     at: toTimestamp(event.atMs),
     ...(late && { late }),
-    ...writeDetails(event, options),
+    ...writeDetails(event, late ? LATE : options),
   };
 }
 
-function writeDetails(event: OperationEvent, options: DocumentOptions): object {
+/** What came after the end counted for nothing, and its bytes are not kept: how many there were nobody knows any more. */
+const LATE: WriteOptions = { full: false, kept: false };
+
+interface WriteOptions extends DocumentOptions {
+  readonly kept?: boolean;
+}
+
+function writeDetails(event: OperationEvent, options: WriteOptions): object {
   const { position, progress, result, error, published, by, afterAttempt, deadlineMs } = event;
   return {
     ...(position && { reply: { ...position, offset: String(position.offset) } }),
@@ -58,11 +65,12 @@ function writeDetails(event: OperationEvent, options: DocumentOptions): object {
   };
 }
 
-function writeResult({ value, contentType, httpStatus, headers }: OperationResult, { full }: DocumentOptions): object {
+function writeResult(result: OperationResult, { full, kept = true }: WriteOptions): object {
+  const { value, contentType, httpStatus, headers } = result;
   const bytes = value === null ? Buffer.alloc(0) : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   return {
     contentType,
-    sizeBytes: bytes.length,
+    ...(kept ? { sizeBytes: bytes.length } : { kept }),
     ...(httpStatus !== null && { httpStatus }),
     ...(headers.length > 0 && { headers }),
     ...(full && writeBytes(bytes)),

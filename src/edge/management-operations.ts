@@ -2,8 +2,9 @@
  * What an operator may do with everybody's operations, as requests and pages: the routes under `/operations` of the
  * management port. The command line asks them too, without a server where no gateway runs.
  */
-import type { Administration } from '../operations/administration.ts';
+
 import type { Operation } from '../operations/operation.ts';
+import type { Administration } from '../operations/resource/administration.ts';
 import { Failure } from '../runtime/failure.ts';
 import { writeEvent, writeOperation, writeRebuildReport } from './management-documents.ts';
 import { type ManagementPage, pageOfError, pageOfJson } from './management-page.ts';
@@ -34,6 +35,7 @@ const ID = '([^/:]{1,64})';
 const ROUTES: readonly Route[] = [
   { method: 'GET', pattern: at(''), parameters: LIST, run: (desk, { query }) => desk.list(query) },
   { method: 'POST', pattern: at(':rebuild'), parameters: ['id'], run: (desk, asked) => desk.rebuild(asked) },
+  { method: 'GET', pattern: at(':rebuild'), parameters: [], run: (desk) => desk.tellRebuild() },
   {
     method: 'GET',
     pattern: at('/unreconciled'),
@@ -63,7 +65,8 @@ export function isOperationsPath(path: string): boolean {
 /** Answers operations requests with pages; never throws. At most one rebuild runs at a time: it reads every row. */
 export class OperationsDesk {
   readonly #administration: Administration;
-  #rebuilding = false;
+  /** Operations compared so far by the rebuild that runs; null where none does. */
+  #compared: number | null = null;
 
   constructor(administration: Administration) {
     this.#administration = administration;
@@ -115,13 +118,22 @@ export class OperationsDesk {
   }
 
   async rebuild(asked: { readonly query: ManagementQuery; readonly signal: AbortSignal }): Promise<object> {
-    if (this.#rebuilding) throw new Failure('OVERLOADED', 'a rebuild is running already; it reads every operation');
-    this.#rebuilding = true;
+    if (this.#compared !== null)
+      throw new Failure('OVERLOADED', 'a rebuild is running already; it reads every operation');
+    this.#compared = 0;
+    const onCompared = (count: number) => {
+      this.#compared = count;
+    };
     try {
-      return writeRebuildReport(await this.#administration.rebuild(asked.query.text('id') || null, asked.signal));
+      const id = asked.query.text('id') || null;
+      return writeRebuildReport(await this.#administration.rebuild(id, asked.signal, onCompared));
     } finally {
-      this.#rebuilding = false;
+      this.#compared = null;
     }
+  }
+
+  async tellRebuild(): Promise<object> {
+    return { running: this.#compared !== null, compared: this.#compared ?? 0 };
   }
 }
 
@@ -137,7 +149,7 @@ function findRoute(method: string, path: string): Route {
   const wanted = method === 'HEAD' ? 'GET' : method;
   const route = routes.find((each) => each.method === wanted);
   if (route) return route;
-  const allow = routes[0]?.method === 'GET' ? ['GET', 'HEAD'] : ['POST'];
+  const allow = routes.flatMap((each) => (each.method === 'GET' ? ['GET', 'HEAD'] : ['POST']));
   throw new Failure('METHOD_NOT_ALLOWED', `expected ${allow.join(' or ')}`, { allow });
 }
 

@@ -19,17 +19,22 @@ export function pageOfText(status: number, text: string, headers: Record<string,
 }
 
 /**
- * RFC 9457. Without `delivery`, which tells callers whether to repeat a command: an operator's request is none. Whatever is
- * no `Failure` is a defect; its message is told, as only operators read it.
+ * RFC 9457. Without `delivery`, which tells callers whether to repeat a command: an operator's request is none. Only
+ * operators read it: so it says what the store's trouble is, and of what is no `Failure`, and so a defect, the message.
  */
 export function pageOfError(error: unknown): ManagementPage {
   const failure = error instanceof Failure ? error : new Failure('INTERNAL', describeError(error), { cause: error });
   const { delivery: _, ...problem } = describeFailure(failure, (id) => `/operations/${id}`);
   return {
-    ...pageOfJson(problem.status, problem),
+    ...pageOfJson(problem.status, { ...problem, detail: explain(failure) }),
     contentType: 'application/problem+json',
     headers: headersOf(failure),
   };
+}
+
+/** Callers are not told names of roles and tables. */
+function explain({ code, message, cause }: Failure): string {
+  return code === 'STORE_UNAVAILABLE' && cause instanceof Error ? `${message}: ${cause.message}` : message;
 }
 
 function describeError(error: unknown): string {

@@ -4,7 +4,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Administration } from '../operations/administration.ts';
+import type { Administration } from '../operations/resource/administration.ts';
 import { assertNoBrowser, assertSwitchedOn, type OperationsSwitch } from './management-guard.ts';
 import { isOperationsPath, OperationsDesk } from './management-operations.ts';
 import { type ManagementPage, pageOfError, pageOfJson, pageOfText } from './management-page.ts';

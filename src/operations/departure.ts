@@ -1,7 +1,8 @@
 import { Failure } from '../runtime/failure.ts';
-import type { Dispatch } from './dispatch.ts';
+import type { CommandRecord } from './channel-ports.ts';
 import type { Invocation } from './invocation.ts';
-import type { CommandRecord, LeaseProof, NewOperation } from './ports.ts';
+import type { Dispatch } from './outbox/dispatch.ts';
+import type { LeaseProof, NewOperation } from './store-ports.ts';
 import type { WaitPlan } from './wait-plan.ts';
 
 /** A command that is about to leave: everything about it is decided. */

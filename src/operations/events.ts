@@ -1,6 +1,6 @@
 import type { OperationError } from './operation.ts';
-import type { OperationEvent } from './ports.ts';
 import type { Reply, UnreadableReply } from './reply.ts';
+import type { OperationEvent } from './store-ports.ts';
 import type { OperationEventType } from './transitions.ts';
 
 /** What an event has nothing to say of. */

@@ -1,8 +1,9 @@
 import { BatchFullError } from '../runtime/batch.ts';
 import { type Delivery, Failure } from '../runtime/failure.ts';
+import { PublishError, type PublishProblem } from './channel-ports.ts';
 import type { Operation } from './operation.ts';
-import { PublishError, type PublishProblem, StoreError } from './ports.ts';
 import type { Reply, UnreadableReply } from './reply.ts';
+import { StoreError } from './store-ports.ts';
 
 /** What a caller is asked to wait before it tries again where we cannot tell better. */
 export const RETRY_AFTER_MS = 1000;

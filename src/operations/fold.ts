@@ -1,5 +1,5 @@
 import { isTerminal, type Operation, type OperationError, type OperationResult } from './operation.ts';
-import type { Fold, FoldOutcome, OperationEvent, RecordedEvent, RowFacts } from './ports.ts';
+import type { Fold, FoldOutcome, OperationEvent, RecordedEvent, RowFacts } from './store-ports.ts';
 import { TRANSITIONS } from './transitions.ts';
 
 /** Absorbed events that an operation's history keeps; later ones are only counted. */

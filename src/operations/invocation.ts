@@ -1,6 +1,7 @@
+import type { ReplyPartitionDialect } from './channel-ports.ts';
 import type { HeaderText, Operation, Principal } from './operation.ts';
-import type { IdempotencyKey, ReplyPartitionDialect } from './ports.ts';
 import type { Reply } from './reply.ts';
+import type { IdempotencyKey } from './store-ports.ts';
 
 /** What operations need to know of a command. The contract's `Command` fits it. */
 export interface CommandTerms {

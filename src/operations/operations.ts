@@ -1,28 +1,20 @@
 import type { Clock } from '../runtime/clock.ts';
 import { Failure } from '../runtime/failure.ts';
-import type { AwaitedCall } from './awaited-call.ts';
-import type { AwaitedCalls } from './awaited-calls.ts';
+import type { AwaitedCall } from './calls/awaited-call.ts';
+import type { AwaitedCalls } from './calls/awaited-calls.ts';
+import type { KeyedCalls } from './calls/keyed-calls.ts';
+import type { Promoter } from './calls/promote.ts';
+import type { CommandPublisher, PublishReceipt, SealCommand } from './channel-ports.ts';
 import { formatCorrelation } from './correlation.ts';
 import { type Departure, dispatchOf, expiredFailure, newOperation } from './departure.ts';
-import type { Dispatcher } from './dispatch.ts';
 import { failureOfAccept, failureOfPublish, RETRY_AFTER_MS, reusedFailure } from './failures.ts';
+import type { HomeLease, SettlementWaits } from './inner-ports.ts';
 import type { Invocation, Outcome } from './invocation.ts';
-import type { KeyedCalls } from './keyed-calls.ts';
 import { isTerminal, type Operation } from './operation.ts';
+import type { Dispatcher } from './outbox/dispatch.ts';
+import { mayBeRecorded, type Recorder } from './outbox/record.ts';
 import { outcomeOfArrival } from './outcome.ts';
-import type {
-  CommandPublisher,
-  HomeLease,
-  IdempotencyKey,
-  Inserted,
-  KeyHolder,
-  NewOperation,
-  PublishReceipt,
-  SealCommand,
-  SettlementWaits,
-} from './ports.ts';
-import type { Promoter } from './promote.ts';
-import { mayBeRecorded, type Recorder } from './record.ts';
+import type { IdempotencyKey, Inserted, KeyHolder, NewOperation } from './store-ports.ts';
 import { planWait, type WaitPlan } from './wait-plan.ts';
 
 /** A send outlives the wait by this much: a stalled broker then ends in a promotion, not in a publish error. */

@@ -1,5 +1,5 @@
 import { Only } from '../runtime/only.ts';
-import type { Arrival } from './awaited-call.ts';
+import type { Arrival } from './calls/awaited-call.ts';
 import { failureOfReply, failureOfUnreadable } from './failures.ts';
 import type { Outcome } from './invocation.ts';
 

@@ -1,4 +1,4 @@
-import { type OwnRecord, PublishError, type RecordSender } from '../operations/ports.ts';
+import { type OwnRecord, PublishError, type RecordSender } from '../operations/channel-ports.ts';
 import type { Reply, UnreadableReply } from '../operations/reply.ts';
 import { backoffDelays, pause } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';

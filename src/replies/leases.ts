@@ -1,4 +1,5 @@
-import type { HomeLease, LeaseProof } from '../operations/ports.ts';
+import type { HomeLease } from '../operations/inner-ports.ts';
+import type { LeaseProof } from '../operations/store-ports.ts';
 import { backoffDelays, pause } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';

@@ -1,4 +1,4 @@
-import type { OperationEvent } from '../operations/ports.ts';
+import type { OperationEvent } from '../operations/store-ports.ts';
 
 /** A reply on its way to settlement. */
 export interface Settlement {

@@ -1,5 +1,5 @@
-import type { LeaseProof } from '../operations/ports.ts';
 import type { Reply, UnreadableReply } from '../operations/reply.ts';
+import type { LeaseProof } from '../operations/store-ports.ts';
 
 /** Replies of one partition, read together. */
 export interface ReplyBatch {

@@ -1,7 +1,7 @@
-import type { Arrival } from '../operations/awaited-call.ts';
-import type { AwaitedCalls } from '../operations/awaited-calls.ts';
+import type { Arrival } from '../operations/calls/awaited-call.ts';
+import type { AwaitedCalls } from '../operations/calls/awaited-calls.ts';
+import type { HeldReplies } from '../operations/calls/promote.ts';
 import { eventOfReply, eventOfUnreadable } from '../operations/events.ts';
-import type { HeldReplies } from '../operations/promote.ts';
 import type { Correlation, UnreadableReply } from '../operations/reply.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';

@@ -1,12 +1,12 @@
-import type { AwaitedCalls } from '../operations/awaited-calls.ts';
-import type { DispatchMarks } from '../operations/dispatch-marks.ts';
+import type { AwaitedCalls } from '../operations/calls/awaited-calls.ts';
 import { isTerminal, type Operation } from '../operations/operation.ts';
+import type { DispatchMarks } from '../operations/outbox/dispatch-marks.ts';
 import {
   LeaseLostError,
   type OperationChange,
   type OperationChanges,
   type OperationEvent,
-} from '../operations/ports.ts';
+} from '../operations/store-ports.ts';
 import { backoffDelays, pause } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -35,7 +35,6 @@ export interface SettlerDeps {
   readonly calls: AwaitedCalls;
   readonly marks: DispatchMarks;
   /** Wakes the waiters of this instance with what the transaction returned, never with the message. */
-  readonly onSettled: (operations: readonly Operation[]) => void;
   /** A transaction found the lease gone or moved: the lease row decides. */
   readonly onLeaseDoubt: () => void;
   /** Whether a request of this instance waits for a recorded operation. */
@@ -128,7 +127,7 @@ export class Settler {
       const outcome = await this.#deps.changes.commit(changes, move);
       cursor.completeSettling(batch, nextOffset);
       for (const { operationId } of changes) this.#deps.marks.complete(operationId);
-      this.#announce(outcome.operations);
+      this.#forgetDone(outcome.operations);
       this.#settled.add(batch.length - outcome.missing.length, 'settled');
       if (outcome.missing.length > 0) this.#settled.add(outcome.missing.length, 'unclaimed');
       return batch.length;
@@ -144,8 +143,7 @@ export class Settler {
     }
   }
 
-  #announce(operations: readonly Operation[]): void {
-    this.#deps.onSettled(operations);
+  #forgetDone(operations: readonly Operation[]): void {
     for (const operation of operations) if (isTerminal(operation.state)) this.#deps.calls.forget(operation.id);
   }
 }

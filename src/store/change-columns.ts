@@ -1,5 +1,5 @@
 import { isTerminal, type Operation } from '../operations/operation.ts';
-import type { FoldOutcome, OperationEvent, RecordedEvent } from '../operations/ports.ts';
+import type { FoldOutcome, OperationEvent, RecordedEvent } from '../operations/store-ports.ts';
 import { columnOf, flagOf, sharedColumnOf } from './columns.ts';
 import { encodeEventData } from './event-data.ts';
 import { stripNul, toJsonText } from './operation-row.ts';

@@ -1,4 +1,4 @@
-import type { OffsetMove } from '../operations/ports.ts';
+import type { OffsetMove } from '../operations/store-ports.ts';
 import { appendedColumns, endsNow, type FoldedOperation, foldedColumns, isChanged } from './change-columns.ts';
 import type { ChangeNotices } from './change-notices.ts';
 import { columnOf, flagOf } from './columns.ts';

@@ -35,7 +35,10 @@ export interface Database extends Queryable {
     run: (tx: Transaction) => Promise<Result>,
     options?: { readonly queryTimeoutMs?: number },
   ): Promise<Result>;
-  /** Null while the database answers, else why not. Never contains a password. */
+  /**
+   * Null while the database answers, and refuses no statement for what is its own (a right, the disk); else why not. A
+   * refusal counts until the same statement succeeds, five minutes at the most. Never contains a password.
+   */
   health(): string | null;
   close(): Promise<void>;
 }

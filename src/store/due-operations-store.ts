@@ -1,6 +1,6 @@
 import type { DueOperations, SilentOperation, Unreconciled } from '../chores/ports.ts';
-import type { UnreconciledReads } from '../operations/administration.ts';
 import type { Operation } from '../operations/operation.ts';
+import type { UnreconciledReads } from '../operations/resource/administration.ts';
 import type { Queryable } from './database.ts';
 import { type OperationRow, toOperation } from './operation-row.ts';
 import { loadStatement } from './statements.ts';

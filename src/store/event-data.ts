@@ -1,4 +1,5 @@
-import type { OperationEvent, PublishReceipt, RecordedEvent } from '../operations/ports.ts';
+import type { PublishReceipt } from '../operations/channel-ports.ts';
+import type { OperationEvent, RecordedEvent } from '../operations/store-ports.ts';
 import type { OperationEventType } from '../operations/transitions.ts';
 import { stripNul } from './operation-row.ts';
 

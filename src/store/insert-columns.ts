@@ -1,5 +1,5 @@
 import type { Operation } from '../operations/operation.ts';
-import type { NewOperation } from '../operations/ports.ts';
+import type { NewOperation } from '../operations/store-ports.ts';
 import type { OperationEventType } from '../operations/transitions.ts';
 import { columnOf, flagOf, sharedColumnOf } from './columns.ts';
 import { encodeReceipt } from './event-data.ts';

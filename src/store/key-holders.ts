@@ -1,4 +1,4 @@
-import type { KeyHolder, KeyScope } from '../operations/ports.ts';
+import type { KeyHolder, KeyScope } from '../operations/store-ports.ts';
 import type { Queryable } from './database.ts';
 import { type OperationRow, stripNul, toOperation } from './operation-row.ts';
 import { loadStatement } from './statements.ts';

@@ -1,4 +1,4 @@
-import type { LeaseProof } from '../operations/ports.ts';
+import type { LeaseProof } from '../operations/store-ports.ts';
 import type { HeartbeatResult, LeaseProgress, LeaseRow, LeaseStore } from '../replies/ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Database, Queryable } from './database.ts';

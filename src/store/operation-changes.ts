@@ -8,7 +8,7 @@ import {
   type OperationChanges,
   type OperationEvent,
   type RowFacts,
-} from '../operations/ports.ts';
+} from '../operations/store-ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { type FoldedOperation, isChanged } from './change-columns.ts';
 import { moveLease, type WriteOptions, writeFolded } from './change-statements.ts';

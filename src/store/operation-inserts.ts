@@ -7,7 +7,7 @@ import {
   type NewOperation,
   type OperationInserts,
   StoreError,
-} from '../operations/ports.ts';
+} from '../operations/store-ports.ts';
 import type { Queryable } from './database.ts';
 import { cleanOperation, insertColumns, orderRows, snapshotOf } from './insert-columns.ts';
 import { readHolders } from './key-holders.ts';

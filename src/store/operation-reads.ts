@@ -6,7 +6,7 @@ import type {
   OperationReads,
   OperationSlice,
   RecordedEvent,
-} from '../operations/ports.ts';
+} from '../operations/store-ports.ts';
 import type { Queryable } from './database.ts';
 import { type EventRow, toRecordedEvent } from './event-data.ts';
 import { readHolders } from './key-holders.ts';

@@ -1,6 +1,6 @@
 import type { OwedDeadLetter, OwedEvent, OwedRecords, Retention } from '../chores/ports.ts';
 import type { Operation } from '../operations/operation.ts';
-import type { RecordedEvent } from '../operations/ports.ts';
+import type { RecordedEvent } from '../operations/store-ports.ts';
 import type { Queryable } from './database.ts';
 import { type EventRow, toRecordedEvent } from './event-data.ts';
 import { type OperationRow, toOperation } from './operation-row.ts';

@@ -2,7 +2,9 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { PGlite, type Transaction } from '@electric-sql/pglite';
+import type { Clock } from '../runtime/clock.ts';
 import type { Database, Transaction as DatabaseTransaction, Statement } from './database.ts';
+import { DatabaseHealth } from './database-health.ts';
 import { lockFolder } from './folder-lock.ts';
 import { notReached, statementFailed } from './store-error.ts';
 
@@ -31,46 +33,49 @@ export class PgliteDatabase implements Database {
   readonly #engine: PGlite;
   readonly #unlock: () => void;
   readonly #maxWaitingQueries: number;
+  readonly #health: DatabaseHealth;
   #pending = 0;
   #closed = false;
 
   /** Throws `FolderLockedError` where another process has the folder. */
-  static async open(options: PgliteOptions): Promise<PgliteDatabase> {
+  static async open(options: PgliteOptions, deps: { readonly clock: Clock }): Promise<PgliteDatabase> {
+    const health = new DatabaseHealth(deps.clock);
     if (options.dataDir === IN_MEMORY) {
-      return new PgliteDatabase(await createEngine(null, options.imageFile), () => undefined, options);
+      return new PgliteDatabase(await createEngine(null, options.imageFile), () => undefined, options, health);
     }
     await mkdir(options.dataDir, { recursive: true });
     const folder = join(options.dataDir, 'postgres');
     const unlock = lockFolder(folder);
     try {
-      return new PgliteDatabase(await openFolder(folder, options.imageFile), unlock, options);
+      return new PgliteDatabase(await openFolder(folder, options.imageFile), unlock, options, health);
     } catch (error) {
       unlock();
       throw error;
     }
   }
 
-  private constructor(engine: PGlite, unlock: () => void, options: PgliteOptions) {
+  private constructor(engine: PGlite, unlock: () => void, options: PgliteOptions, health: DatabaseHealth) {
     this.#engine = engine;
     this.#unlock = unlock;
     this.#maxWaitingQueries = options.maxWaitingQueries;
+    this.#health = health;
   }
 
   query<Row>(sql: string, params: readonly unknown[]): Promise<Row[]> {
-    return this.#takeTurn(() => querySession<Row>(this.#engine, sql, params));
+    return this.#takeTurn(() => querySession<Row>(this.#engine, this.#health, sql, params));
   }
 
   execute(script: string): Promise<void> {
-    return this.#takeTurn(() => executeSession(this.#engine, script));
+    return this.#takeTurn(() => executeSession(this.#engine, this.#health, script));
   }
 
   /** One session has nobody to meet in a deadlock, so nothing is repeated here. */
   transaction<Result>(run: (tx: DatabaseTransaction) => Promise<Result>): Promise<Result> {
-    return this.#takeTurn(() => this.#engine.transaction((tx) => run(new EngineTransaction(tx))));
+    return this.#takeTurn(() => this.#engine.transaction((tx) => run(new EngineTransaction(tx, this.#health))));
   }
 
   health(): string | null {
-    return this.#closed ? 'the database is closed' : null;
+    return this.#closed ? 'the database is closed' : this.#health.describe();
   }
 
   async close(): Promise<void> {
@@ -95,17 +100,19 @@ export class PgliteDatabase implements Database {
 
 class EngineTransaction implements DatabaseTransaction {
   readonly #session: Transaction;
+  readonly #health: DatabaseHealth;
 
-  constructor(session: Transaction) {
+  constructor(session: Transaction, health: DatabaseHealth) {
     this.#session = session;
+    this.#health = health;
   }
 
   query<Row>(sql: string, params: readonly unknown[]): Promise<Row[]> {
-    return querySession<Row>(this.#session, sql, params);
+    return querySession<Row>(this.#session, this.#health, sql, params);
   }
 
   execute(script: string): Promise<void> {
-    return executeSession(this.#session, script);
+    return executeSession(this.#session, this.#health, script);
   }
 
   /** The engine commits when the transaction's function returns. */
@@ -116,21 +123,27 @@ class EngineTransaction implements DatabaseTransaction {
 
 async function querySession<Row>(
   session: PGlite | Transaction,
+  health: DatabaseHealth,
   sql: string,
   params: readonly unknown[],
 ): Promise<Row[]> {
-  try {
-    return (await session.query<Row>(sql, params as unknown[])).rows as Row[];
-  } catch (error) {
-    throw statementFailed(error);
-  }
+  const result = await noted(health, sql, session.query<Row>(sql, params as unknown[]));
+  return result.rows as Row[];
 }
 
-async function executeSession(session: PGlite | Transaction, script: string): Promise<void> {
+async function executeSession(session: PGlite | Transaction, health: DatabaseHealth, script: string): Promise<void> {
+  await noted(health, script, session.exec(script));
+}
+
+async function noted<Result>(health: DatabaseHealth, sql: string, answer: Promise<Result>): Promise<Result> {
   try {
-    await session.exec(script);
+    const result = await answer;
+    health.noteSuccess(sql);
+    return result;
   } catch (error) {
-    throw statementFailed(error);
+    const failure = statementFailed(error);
+    health.noteFailure(sql, failure);
+    throw failure;
   }
 }
 

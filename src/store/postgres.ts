@@ -1,8 +1,9 @@
 import pg from 'pg';
-import { StoreError } from '../operations/ports.ts';
+import { StoreError } from '../operations/store-ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Database, Statement, Transaction } from './database.ts';
+import { DatabaseHealth } from './database-health.ts';
 import { encodeParameters } from './postgres-parameters.ts';
 import { retryTransient } from './retry.ts';
 import { notReached, reasonOf, statementFailed } from './store-error.ts';
@@ -15,24 +16,15 @@ export interface PostgresOptions {
   readonly connectTimeoutMs: number;
   /** For one statement; at its end the connection is destroyed. */
   readonly queryTimeoutMs: number;
+  /** A transaction in which nothing is asked for longer is rolled back by the server, its connection closed. */
+  readonly idleInTransactionTimeoutMs: number;
   /** Statements and transactions that may wait for a connection; one more is refused. */
   readonly maxWaitingQueries: number;
-}
-
-/** Pools on one server share it, so that what one of them finds out the others need not. */
-export interface DatabaseHealth {
-  /** Null after a statement was answered, the reason after a connection failed. */
-  trouble: string | null;
 }
 
 const IDLE_TIMEOUT_MS = 30_000;
 /** Connections spread again over the servers behind one name after a failover. */
 const MAX_LIFETIME_SECONDS = 1800;
-/**
- * Who stops in mid-transaction, and closes no connection (a paused process, a host without power), would keep its locks for
- * hours: leases and operations that others wait for. For this transaction only, as a pooler gives the session to others.
- */
-const BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '4s'";
 const READ_ONLY = '25006';
 const INT8_OID = 20;
 const BYTEA_OID = 17;
@@ -55,6 +47,7 @@ export class PostgresDatabase implements Database {
   readonly #options: PostgresOptions;
   readonly #clock: Clock;
   readonly #health: DatabaseHealth;
+  readonly #begin: string;
   /** Statements and transactions that hold a connection or wait for one. */
   #pending = 0;
 
@@ -63,7 +56,8 @@ export class PostgresDatabase implements Database {
     deps: { readonly clock: Clock; readonly logger: Logger; readonly health?: DatabaseHealth },
   ) {
     this.#options = options;
-    this.#health = deps.health ?? { trouble: null };
+    this.#health = deps.health ?? new DatabaseHealth(deps.clock);
+    this.#begin = beginWithin(options.idleInTransactionTimeoutMs);
     this.#clock = deps.clock;
     this.#pool = new pg.Pool({
       connectionString: checkUrl(options.url),
@@ -100,7 +94,7 @@ export class PostgresDatabase implements Database {
     const queryTimeoutMs = options.queryTimeoutMs ?? this.#options.queryTimeoutMs;
     return retryTransient(this.#clock, () =>
       this.#withSession(queryTimeoutMs, async (session) => {
-        session.begin();
+        session.begin(this.#begin);
         const result = await run(session);
         if (session.inTransaction) await session.finish([]);
         return result;
@@ -109,7 +103,7 @@ export class PostgresDatabase implements Database {
   }
 
   health(): string | null {
-    return this.#health.trouble;
+    return this.#health.describe();
   }
 
   async close(): Promise<void> {
@@ -132,7 +126,7 @@ export class PostgresDatabase implements Database {
   /** A session that ended badly and is still usable is rolled back, else destroyed. */
   async #runOnClient<Result>(queryTimeoutMs: number, run: (session: Session) => Promise<Result>): Promise<Result> {
     const client = await this.#connect();
-    const session = new Session(client, this.#clock, queryTimeoutMs);
+    const session = new Session(client, this.#clock, this.#health, queryTimeoutMs);
     try {
       const result = await run(session);
       this.#health.trouble = null;
@@ -161,6 +155,7 @@ export class PostgresDatabase implements Database {
 class Session implements Transaction {
   readonly #client: pg.PoolClient;
   readonly #clock: Clock;
+  readonly #health: DatabaseHealth;
   readonly #queryTimeoutMs: number;
   /** The answer to BEGIN, which the first statements do not wait for. */
   #begun: Promise<unknown> = Promise.resolve();
@@ -168,9 +163,10 @@ class Session implements Transaction {
   broken = false;
   inTransaction = false;
 
-  constructor(client: pg.PoolClient, clock: Clock, queryTimeoutMs: number) {
+  constructor(client: pg.PoolClient, clock: Clock, health: DatabaseHealth, queryTimeoutMs: number) {
     this.#client = client;
     this.#clock = clock;
+    this.#health = health;
     this.#queryTimeoutMs = queryTimeoutMs;
   }
 
@@ -183,10 +179,9 @@ class Session implements Transaction {
     await joinAll([this.#begun, this.#send({ text: script })]);
   }
 
-  /** By name, for a database may be configured with another default. */
-  begin(): void {
+  begin(statement: string): void {
     this.inTransaction = true;
-    this.#begun = this.#send({ text: BEGIN });
+    this.#begun = this.#send({ text: statement });
     // It is waited for with the first statement; where none comes, with COMMIT.
     this.#begun.catch(() => undefined);
   }
@@ -206,7 +201,7 @@ class Session implements Transaction {
     process.nextTick(() => stream.uncork());
   }
 
-  async #send(config: pg.QueryConfig): Promise<pg.QueryResult> {
+  async #send(config: pg.QueryConfig & { readonly text: string }): Promise<pg.QueryResult> {
     this.#cork();
     let cancelTimer: () => void = () => undefined;
     const silence = new Promise<never>((_, reject) => {
@@ -214,14 +209,27 @@ class Session implements Transaction {
       cancelTimer = this.#clock.setTimer(fail, this.#queryTimeoutMs);
     });
     try {
-      return await Promise.race([this.#client.query(config), silence]);
+      const result = await Promise.race([this.#client.query(config), silence]);
+      this.#health.noteSuccess(config.text);
+      return result;
     } catch (error) {
       this.broken ||= !isConnectionUsable(error);
-      throw statementFailed(error);
+      const failure = statementFailed(error, this.#client.user ?? null);
+      this.#health.noteFailure(config.text, failure);
+      throw failure;
     } finally {
       cancelTimer();
     }
   }
+}
+
+/**
+ * The isolation by name, for a database may be configured with another default. And a bound: who stops in mid-transaction,
+ * and closes no connection (a paused process, a host without power), would keep its locks for hours, on leases and
+ * operations that others wait for. For this transaction only, as a pooler gives the session to others.
+ */
+function beginWithin(idleTimeoutMs: number): string {
+  return `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '${idleTimeoutMs}ms'`;
 }
 
 /** All answers, or the first failure in the order of asking, once none is outstanding: the connection is then at rest. */

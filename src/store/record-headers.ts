@@ -1,4 +1,4 @@
-import type { RecordHeaders } from '../operations/ports.ts';
+import type { RecordHeaders } from '../operations/channel-ports.ts';
 import { utf8Length, writeShortAscii } from '../runtime/short-text.ts';
 
 /**

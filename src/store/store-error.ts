@@ -1,4 +1,5 @@
-import { StoreError } from '../operations/ports.ts';
+import { StoreError } from '../operations/store-ports.ts';
+import { adviseOnRight, MISSING_RIGHT } from './missing-right.ts';
 
 /** SQLSTATE of a driver's error, or of the driver's error inside a `StoreError`; null where there is none. */
 export function sqlStateOf(error: unknown): string | null {
@@ -55,11 +56,27 @@ const UNDONE = /^(0A|22|23|25|40|42|53|54|55)/;
 /** Of these, what says that the fault is in what was asked: of many rows perhaps in one. */
 const REFUSED = /^(0A|22|23|42|54)/;
 
-/** A statement that was handed to the database and did not end well: what it wrote is known only where the server said so. */
-export function statementFailed(error: unknown): StoreError {
+/**
+ * What says that it is not the row that is at fault: rights and names (42), resources (53), the system (58), defects of the
+ * server (XX), a server that became read-only (25006), statements that it cancels (57014).
+ */
+const TROUBLE = /^(42|53|58|XX|25006|57014)/;
+
+/** Whether the server answered, and would not have done it for any other row either. */
+export function isHealthTrouble(error: unknown): boolean {
+  return TROUBLE.test(sqlStateOf(error) ?? '');
+}
+
+/**
+ * A statement that was handed to the database and did not end well: what it wrote is known only where the server said so.
+ * @param role that the connection was opened as, for the advice where it lacks a right; null where it is not known.
+ */
+export function statementFailed(error: unknown, role: string | null = null): StoreError {
   if (error instanceof StoreError) return error;
   const state = sqlStateOf(error) ?? '';
-  return new StoreError(`the database did not do as asked: ${reasonOf(error)}`, {
+  const reason = reasonOf(error);
+  const advice = state === MISSING_RIGHT ? `. ${adviseOnRight(reason, role)} (docs/operating.md, "The database")` : '';
+  return new StoreError(`the database did not do as asked: ${reason}${advice}`, {
     certainlyNotWritten: UNDONE.test(state),
     refused: REFUSED.test(state),
     cause: error,

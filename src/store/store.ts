@@ -1,8 +1,8 @@
 import type { ChoresLease, DueOperations, OwedRecords, Retention, Unreconciled } from '../chores/ports.ts';
 import type { ChangeHints } from '../delivery/ports.ts';
-import type { UnreconciledReads } from '../operations/administration.ts';
-import type { Outbox } from '../operations/outbox.ts';
-import type { Fold, OperationChanges, OperationInserts, OperationReads } from '../operations/ports.ts';
+import type { Outbox } from '../operations/outbox/outbox.ts';
+import type { UnreconciledReads } from '../operations/resource/administration.ts';
+import type { Fold, OperationChanges, OperationInserts, OperationReads } from '../operations/store-ports.ts';
 import type { LeaseStore } from '../replies/ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -10,10 +10,11 @@ import { NO_HINTS, PostgresChangeHints } from './change-hints.ts';
 import { ChangeNotices } from './change-notices.ts';
 import { createStoreOn } from './create-store.ts';
 import type { Database } from './database.ts';
+import { DatabaseHealth } from './database-health.ts';
 import { refuseAsyncCommit } from './durable-commits.ts';
 import { migrate } from './migrate.ts';
 import { PgliteDatabase } from './pglite.ts';
-import { type DatabaseHealth, PostgresDatabase } from './postgres.ts';
+import { PostgresDatabase } from './postgres.ts';
 import { SchemaGate } from './schema-gate.ts';
 import { loadMigrations, loadStatement } from './statements.ts';
 
@@ -32,6 +33,8 @@ export interface StoreConfig {
   readonly poolSize: number;
   readonly connectTimeoutMs: number;
   readonly queryTimeoutMs: number;
+  /** See `PostgresOptions`. */
+  readonly idleInTransactionTimeoutMs: number;
   /** Statements and transactions that may wait for a connection, or for the embedded database's one session. */
   readonly maxWaitingQueries: number;
   /** Topic of the reply partitions that leases are about. */
@@ -68,7 +71,7 @@ export interface Store
     Unreconciled,
     UnreconciledReads {
   readonly hints: ChangeHints;
-  /** Null while the database answers, else why not; never contains a password. */
+  /** Null while the database answers and does what is asked of it, else why not; never contains a password. */
   degraded(): string | null;
   /** Ends the hints too. */
   close(): Promise<void>;
@@ -133,7 +136,7 @@ async function openLanes(config: StoreConfig, deps: StoreDeps): Promise<Database
     const database = await openDatabase(config, deps);
     return { operations: database, leases: database };
   }
-  const shared = { ...deps, health: { trouble: null } };
+  const shared = { ...deps, health: new DatabaseHealth(deps.clock) };
   const operations = await openDatabase(config, shared);
   return { operations, leases: await openDatabase({ ...config, poolSize: LEASE_POOL_SIZE }, shared) };
 }
@@ -143,5 +146,5 @@ export async function openDatabase(
   deps: Pick<StoreDeps, 'clock' | 'logger'> & { readonly health?: DatabaseHealth },
 ): Promise<Database> {
   if (config.databaseUrl !== null) return new PostgresDatabase({ ...config, url: config.databaseUrl }, deps);
-  return PgliteDatabase.open({ ...config, imageFile: config.pgliteImageFile ?? null });
+  return PgliteDatabase.open({ ...config, imageFile: config.pgliteImageFile ?? null }, deps);
 }

@@ -1,4 +1,4 @@
-import type { CommandRecord } from '../operations/ports.ts';
+import type { CommandRecord } from '../operations/channel-ports.ts';
 import { decodeRecordHeaders } from './record-headers.ts';
 
 /** The columns of a row that keep its command record. */

@@ -2,8 +2,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Channel } from '../../src/channel/channel.ts';
 import { createKafkaChannel, type KafkaChannelConfig } from '../../src/channel/kafka.ts';
+import type { PublishError } from '../../src/operations/channel-ports.ts';
 import { formatCorrelation } from '../../src/operations/correlation.ts';
-import type { PublishError } from '../../src/operations/ports.ts';
 import type { ReplyBatch } from '../../src/replies/ports.ts';
 import { type KafkaBroker, startKafkaBroker } from '../support/kafka-broker.ts';
 import { makeKafkaConfig, makePlainKafka, makeTools, prepareChannel } from '../support/kafka-channel.ts';

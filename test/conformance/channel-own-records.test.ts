@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deadLetterOfReply, rehomedReply } from '../../src/channel/own-records.ts';
 import { partitionOfKey } from '../../src/channel/partition.ts';
+import type { PublishError } from '../../src/operations/channel-ports.ts';
 import { formatCorrelation } from '../../src/operations/correlation.ts';
-import type { PublishError } from '../../src/operations/ports.ts';
 import type { ReplyBatch } from '../../src/replies/ports.ts';
 import type { ChannelHarness } from '../support/channel-harness.ts';
 import { openKafkaHarness } from '../support/kafka-channel.ts';

@@ -1,8 +1,8 @@
 // One suite for both channels: what holds on Kafka holds in the process, and the other way round.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { partitionOfKey } from '../../src/channel/partition.ts';
+import type { CommandRecord, PublishError, RecordHeaders } from '../../src/operations/channel-ports.ts';
 import { formatCorrelation } from '../../src/operations/correlation.ts';
-import type { CommandRecord, PublishError, RecordHeaders } from '../../src/operations/ports.ts';
 import type { ReplyBatch } from '../../src/replies/ports.ts';
 import { IdSource } from '../../src/runtime/ids.ts';
 import type { ChannelHarness, HeaderList } from '../support/channel-harness.ts';

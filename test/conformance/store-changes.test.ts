@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { type Fold, LeaseLostError } from '../../src/operations/ports.ts';
+import { type Fold, LeaseLostError } from '../../src/operations/store-ports.ts';
 import { newOperationId } from '../support/operations.ts';
 import { describeStores } from '../support/store.ts';
 import {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { OperationEvent } from '../../src/operations/ports.ts';
+import type { OperationEvent } from '../../src/operations/store-ports.ts';
 import { newOperationId } from '../support/operations.ts';
 import { describeStores } from '../support/store.ts';
 import { aNewOperation, anEvent, aReplyEvent, aSuccess, TEST_TERMS } from '../support/store-parts.ts';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { LeaseLostError, type LeaseProof } from '../../src/operations/ports.ts';
+import { LeaseLostError, type LeaseProof } from '../../src/operations/store-ports.ts';
 import { KnownOperations } from '../../src/store/known-operations.ts';
 import { OperationInsertStore } from '../../src/store/operation-inserts.ts';
 import { decodeRecordHeaders } from '../../src/store/record-headers.ts';

@@ -1,6 +1,6 @@
 // Settling on rows as they were written last: what somebody else did to them meanwhile is seen all the same.
 import { expect, it } from 'vitest';
-import { LeaseLostError } from '../../src/operations/ports.ts';
+import { LeaseLostError } from '../../src/operations/store-ports.ts';
 import type { Database } from '../../src/store/database.ts';
 import { newOperationId } from '../support/operations.ts';
 import { describeStores } from '../support/store.ts';

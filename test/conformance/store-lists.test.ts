@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { OperationEvent } from '../../src/operations/ports.ts';
+import type { OperationEvent } from '../../src/operations/store-ports.ts';
 import { describeStores } from '../support/store.ts';
 import { aNewOperation, anEvent, aSuccess, openStoreOn } from '../support/store-parts.ts';
 import { anError, insertOne, settle } from '../support/store-rows.ts';

@@ -1,5 +1,5 @@
 import { beforeEach, expect, it } from 'vitest';
-import type { Inserted, NewOperation } from '../../src/operations/ports.ts';
+import type { Inserted, NewOperation } from '../../src/operations/store-ports.ts';
 import type { Store } from '../../src/store/store.ts';
 import { describeStores, emptyStore, setDatabaseClock } from '../support/store.ts';
 import { aNewOperation, anEvent, aReplyEvent, aSuccess, TEST_TERMS } from '../support/store-parts.ts';

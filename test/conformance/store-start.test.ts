@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { StoreError } from '../../src/operations/ports.ts';
+import { StoreError } from '../../src/operations/store-ports.ts';
 import type { Database } from '../../src/store/database.ts';
 import { FolderLockedError } from '../../src/store/folder-lock.ts';
 import { migrate } from '../../src/store/migrate.ts';
@@ -286,8 +286,8 @@ describeWithPostgres('a PostgreSQL server', () => {
       expect(await database.query('SELECT * FROM public.kept', [])).toEqual([]);
     }));
 
-  it('lets a transaction whose process stops in its midst keep its locks for seconds only', () =>
-    withDatabase({ queryTimeoutMs: 10_000 }, async (database) => {
+  it('lets a transaction whose process stops in its midst keep its locks as long as the config says', () =>
+    withDatabase({ queryTimeoutMs: 3_000, idleInTransactionTimeoutMs: 300 }, async (database) => {
       await database.execute('CREATE TABLE public.kept (a int); INSERT INTO public.kept VALUES (1)');
       const locked = Promise.withResolvers<void>();
       const resumed = Promise.withResolvers<void>();

@@ -80,7 +80,7 @@ describeOnBothStacks('an Idempotency-Key while commands cannot be published', (s
     const again = await post('waits');
     expect([again.status, again.body.id]).toEqual([202, first.body.id]);
     const metadata = { 'idempotency-key': 'waits' };
-    const overGrpc = await sluice.grpc.call('Do', { text: 'waits' }, { metadata, timeoutMs: 1500 });
+    const overGrpc = await sluice.grpc.call('Do', { text: 'waits' }, { metadata, timeoutMs: 4_000 });
     expect([overGrpc.code, overGrpc.operation]).toEqual(['DEADLINE_EXCEEDED', `operations/${first.body.id}`]);
     const replayed = await sluice.rest.post('/v1/do', { text: 'done' }, keyed('done'));
     expect(essenceOf(replayed)).toEqual(essenceOf(done));

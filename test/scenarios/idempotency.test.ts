@@ -118,7 +118,7 @@ describeOnBothStacks('calls with one Idempotency-Key', (stack) => {
     const third = await b.rest.post('/v1/do', request, keyed('async', 'wait=1'));
     expect(third.status).toBe(202);
     expect(third.body.id).toBe(first.body.id);
-    const fourth = await a.grpc.call('Do', request, { metadata: { 'idempotency-key': 'async' }, timeoutMs: 1500 });
+    const fourth = await a.grpc.call('Do', request, { metadata: { 'idempotency-key': 'async' }, timeoutMs: 4_000 });
     expect(fourth.code).toBe('DEADLINE_EXCEEDED');
     expect(fourth.operation).toBe(`operations/${first.body.id}`);
     doors.open('async');

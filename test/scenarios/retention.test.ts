@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Channel } from '../../src/channel/channel.ts';
-import { PublishError } from '../../src/operations/ports.ts';
+import { PublishError } from '../../src/operations/channel-ports.ts';
 import { shiftDatabaseClock } from '../support/database-clock.ts';
 import {
   describeOnBothStacks,

@@ -1,8 +1,8 @@
 import { makeConfig } from '../../src/config.ts';
+import type { CommandPublisher, CommandRecord, OwnRecord, PublishReceipt } from '../../src/operations/channel-ports.ts';
 import { parseCorrelation } from '../../src/operations/correlation.ts';
 import type { Invocation } from '../../src/operations/invocation.ts';
 import { ANONYMOUS } from '../../src/operations/operation.ts';
-import type { CommandPublisher, CommandRecord, OwnRecord, PublishReceipt } from '../../src/operations/ports.ts';
 import type { Reply, ReplyKind } from '../../src/operations/reply.ts';
 import type { ReplyBatch, ReplySource } from '../../src/replies/ports.ts';
 import { silentLogger } from '../../src/runtime/log.ts';
@@ -119,9 +119,9 @@ export async function startCore(store: Store, topic = 'replies'): Promise<TestCo
     async stop() {
       core.waiters.stop();
       await core.recorder.stop();
-      core.changes.stopRepeating();
+      core.changeWriter.stopRepeating();
       await core.dispatcher.stop();
-      await core.changes.stop();
+      await core.changeWriter.stop();
       await core.settler.stop();
       await core.forwarder.stop();
       await core.teller.stop();

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { createFold } from '../../src/operations/fold.ts';
-import type { NewOperation, OperationEvent, OperationTerms } from '../../src/operations/ports.ts';
+import type { NewOperation, OperationEvent, OperationTerms } from '../../src/operations/store-ports.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { silentLogger } from '../../src/runtime/log.ts';
 import { NO_HINTS } from '../../src/store/change-hints.ts';
@@ -31,6 +31,7 @@ export const TEST_STORE_CONFIG: StoreConfig = {
   poolSize: 6,
   connectTimeoutMs: 5_000,
   queryTimeoutMs: 15_000,
+  idleInTransactionTimeoutMs: 4_000,
   maxWaitingQueries: 1_000,
   replyTopic: REPLY_TOPIC,
   bootId: 'boot1',

@@ -1,6 +1,6 @@
 // What conformance tests of the store do and look at again and again.
 import type { Operation, OperationError } from '../../src/operations/operation.ts';
-import type { NewOperation, OperationEvent } from '../../src/operations/ports.ts';
+import type { NewOperation, OperationEvent } from '../../src/operations/store-ports.ts';
 import type { Database } from '../../src/store/database.ts';
 import type { Store } from '../../src/store/store.ts';
 import { aNewOperation, anEvent, REPLY_TOPIC } from './store-parts.ts';

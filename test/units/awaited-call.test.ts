@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { AwaitedCall } from '../../src/operations/awaited-call.ts';
-import { AwaitedCalls } from '../../src/operations/awaited-calls.ts';
+import { AwaitedCall } from '../../src/operations/calls/awaited-call.ts';
+import { AwaitedCalls } from '../../src/operations/calls/awaited-calls.ts';
 import { aReply } from '../support/operations.ts';
 
 const at = (offset: bigint) => ({ position: { topic: 'replies', partition: 0, offset } });

@@ -3,6 +3,7 @@ import { Expiry } from '../../src/chores/expiry.ts';
 import { Watermark } from '../../src/chores/watermark.ts';
 import { eventOf } from '../../src/operations/events.ts';
 import type { Operation } from '../../src/operations/operation.ts';
+import { AnnouncedChanges } from '../../src/operations/outbox/announced-changes.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { FakeLog, FakeRows, forever, type Row, settle, uncounted } from './chores-support.ts';
 
@@ -24,8 +25,8 @@ describe('expiry', () => {
   });
 
   function makeExpiry(): Expiry {
-    const onChanged = (operations: readonly Operation[]) => changed.push(...operations);
-    const deps = { due: rows, changes: rows, watermark, nowMs: () => rows.databaseMs, onChanged, done: uncounted };
+    const changes = new AnnouncedChanges(rows, (operations) => void changed.push(...operations));
+    const deps = { due: rows, changes, watermark, nowMs: () => rows.databaseMs, done: uncounted };
     return new Expiry({ everyMs: 1000, batchSize: 2 }, deps);
   }
 

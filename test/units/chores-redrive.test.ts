@@ -46,10 +46,7 @@ describe('re-drive', () => {
     };
     const positions = new WorkerPositions(workers, { clock, logger: silentLogger });
     const deps = { due: rows, changes: rows, watermark, positions, uptake: uptakeOf(bootId), done: uncounted };
-    return new Redrive(
-      { bootId, batchSize, everyMs: 1000 },
-      { ...deps, nowMs: () => rows.databaseMs, onChanged: () => undefined },
-    );
+    return new Redrive({ bootId, batchSize, everyMs: 1000 }, { ...deps, nowMs: () => rows.databaseMs });
   }
 
   /** On the log for longer than its command says. */

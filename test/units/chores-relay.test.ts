@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { OwnRows } from '../../src/chores/own-rows.ts';
 import { Relay } from '../../src/chores/relay.ts';
 import { Uptake } from '../../src/chores/uptake.ts';
-import type { CommandRecord } from '../../src/operations/ports.ts';
+import type { CommandRecord } from '../../src/operations/channel-ports.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { anOperation } from '../support/operations.ts';
 import { FakeDispatcher, FakeRows, forever, settle, storeAway, uncounted } from './chores-support.ts';

@@ -1,21 +1,23 @@
 /** The ports of the chores in memory: rows under the real fold, a log of replies, a bus and a clock in the test's hands. */
 import type { OwedDeadLetter, OwedEvent, SilentOperation } from '../../src/chores/ports.ts';
 import type { CommandDispatcher } from '../../src/chores/uptake.ts';
-import { createFold } from '../../src/operations/fold.ts';
-import { isTerminal, type Operation } from '../../src/operations/operation.ts';
-import type { ClaimBounds, Outbox, OutboxRow } from '../../src/operations/outbox.ts';
 import {
-  type ChangeOutcome,
   type CommandRecord,
-  type OperationChange,
-  type OperationChanges,
   type OwnRecord,
   PublishError,
   type PublishReceipt,
-  type RecordedEvent,
   type RecordSender,
+} from '../../src/operations/channel-ports.ts';
+import { createFold } from '../../src/operations/fold.ts';
+import { isTerminal, type Operation } from '../../src/operations/operation.ts';
+import type { ClaimBounds, Outbox, OutboxRow } from '../../src/operations/outbox/outbox.ts';
+import {
+  type ChangeOutcome,
+  type OperationChange,
+  type OperationChanges,
+  type RecordedEvent,
   StoreError,
-} from '../../src/operations/ports.ts';
+} from '../../src/operations/store-ports.ts';
 import { Failure } from '../../src/runtime/failure.ts';
 import type { BoundCounter } from '../../src/runtime/metrics.ts';
 import { anOperation } from '../support/operations.ts';

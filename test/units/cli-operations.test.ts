@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { readOperationsCall, WrongCall } from '../../src/cli/operations-arguments.ts';
 import { openDesk } from '../../src/cli/operations-desk.ts';
+import { renderRedriven } from '../../src/cli/operations-tables.ts';
 import type { Config } from '../../src/config.ts';
 import { createManagementServer, type ManagementServer } from '../../src/edge/management.ts';
 import { createMetrics } from '../../src/runtime/metrics.ts';
@@ -105,6 +106,18 @@ describe('sluice operations, while a gateway runs', () => {
     expect(numbers.map((line) => line.split(' ')[0])).toEqual(['2', '3', '4', '5']);
   });
 
+  it('says in the history that the payload of a late result was not kept', async () => {
+    const operation = aSucceeded('{}');
+    const administration = new FakeAdministration([operation]);
+    const result = { value: null, contentType: 'application/json', httpStatus: null, headers: [] };
+    administration.events = [anEvent(4, { type: 'succeeded', result }, true)];
+    const management = `http://127.0.0.1:${await startGateway(administration)}`;
+    const { stdout } = await run(['events', operation.id, '--management', management]);
+    expect(stdout).toContain('succeeded (late)');
+    expect(stdout).toContain('(payload not kept)');
+    expect(stdout).not.toContain('sizeBytes');
+  });
+
   it('says which came first, the cancellation or the result', async () => {
     const [open, done] = [anOperation(), aSucceeded('{}')];
     const port = await startGateway(new FakeAdministration([open, done]));
@@ -160,14 +173,34 @@ describe('sluice operations, where no gateway runs', () => {
   });
 
   it('sends nothing again on the embedded store, where nobody would publish it', async () => {
-    await expect(openOnStore(['redrive', 'x'])).rejects.toThrow('no gateway runs');
+    const { desk, administration } = await openOnStore(['redrive', 'x']);
+    const { id } = administration.operations[0]!;
+    await expect(desk.ask('POST', `/operations/${id}:redrive`)).rejects.toThrow('no gateway runs');
+    await desk.close();
   });
 
-  it('sends again on PostgreSQL, and says who publishes it', async () => {
+  it.each(['postgres://db/sluice', ''])(
+    'promises nothing of an operation that is done (DATABASE_URL=%s)',
+    async (url) => {
+      vi.stubEnv('DATABASE_URL', url);
+      const done = aSucceeded('{}');
+      const { desk, told } = await openOnStore(['redrive', done.id], [done]);
+      await expect(desk.ask('POST', `/operations/${done.id}:redrive`)).rejects.toThrow(
+        `operation ${done.id} is done (OPERATION_DONE)`,
+      );
+      await expect(desk.ask('POST', '/operations/x:redrive')).rejects.toThrow('there is no operation x');
+      await desk.close();
+      expect(told).not.toMatch(/sent/);
+    },
+  );
+
+  it('marks for sending on PostgreSQL, and says so: nothing has been sent', async () => {
     vi.stubEnv('DATABASE_URL', 'postgres://db/sluice');
-    const { desk, told } = await openOnStore(['redrive', 'x']);
+    const { desk, administration } = await openOnStore(['redrive', 'x']);
+    expect(desk.sendsAtOnce).toBe(false);
+    const redriven = await desk.ask('POST', `/operations/${administration.operations[0]?.id}:redrive`);
+    expect(renderRedriven(redriven, desk.sendsAtOnce)).toMatch(/is due to be sent again: attempt 2/);
     await desk.close();
-    expect(told).toContain('sent by a gateway of this database, as soon as one runs');
   });
 
   it('makes no store where there is none', async () => {
@@ -188,21 +221,22 @@ describe('sluice operations, where no gateway runs', () => {
   });
 
   /** In this process, with a store that is none. */
-  async function openOnStore(args: string[]) {
+  async function openOnStore(args: string[], operations = [anOperation()]) {
     vi.stubEnv('MANAGEMENT_PORT', await findFreePort());
     vi.stubEnv('DATA_DIR', folder);
     const seen: { config: Config | null; closed: boolean } = { config: null, closed: false };
     const told = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    const administration = new FakeAdministration(operations);
     const desk = await openDesk(readOperationsCall(args)!, async (config) => {
       seen.config = config;
       const close = async () => {
         seen.closed = true;
       };
-      return { administration: new FakeAdministration([anOperation()]), close };
+      return { administration, close };
     });
     const text = told.mock.calls.flat().join('');
     told.mockRestore();
-    return { desk, config: seen.config, closed: () => seen.closed, told: text };
+    return { desk, administration, config: seen.config, closed: () => seen.closed, told: text };
   }
 });
 

@@ -56,6 +56,30 @@ describe('sluice check', () => {
   });
 });
 
+describe('one topic for two purposes', () => {
+  const contract = `contract: {policies: {methods: {orders.v1.Orders/CreateOrder: {topic: sluice.control}}}}`;
+  const shared = {
+    'dead letters and control': ['kafka: {topics: {dead_letters: x, control: x}}', 'x'],
+    'replies and dead letters': [
+      'kafka: {brokers: ["127.0.0.1:1"], topics: {dead_letters: sluice.replies}}',
+      'sluice.replies',
+    ],
+    'a command and control': [contract, 'sluice.control'],
+  } as const;
+
+  it.each(Object.entries(shared))('is refused by check with the words of start: %s', async (_, [text, topic]) => {
+    const file = join(folder, 'shared.yaml');
+    writeFileSync(file, text);
+    // The store is opened after the topics are looked at: where this is the error, start did not look first.
+    const environment = { SLUICE_CONFIG: file, SLUICE_CONTRACT: DEMO, DATABASE_URL: 'postgres://127.0.0.1:1/x' };
+    const checked = await run(['check'], environment);
+    expect([checked.code, checked.stdout]).toEqual([1, '']);
+    expect(checked.stderr).toMatch(new RegExp(`^error: topic ${topic}: carries .* and cannot carry .* too\n$`));
+    const started = await run(['start'], { ...environment, LOG_LEVEL: 'silent' });
+    expect(started).toEqual({ code: 1, stdout: '', stderr: checked.stderr });
+  });
+});
+
 describe('sluice', () => {
   it('shows help without a contract, and its version', async () => {
     expect(await run(['help'])).toMatchObject({ code: 0, stdout: expect.stringContaining('sluice compile') });

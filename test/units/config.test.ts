@@ -147,12 +147,27 @@ describe('a wrong config', () => {
     ],
     ['kafka: {ssl: {ca_file: a}}', 'kafka.ssl.enabled (KAFKA_SSL): found false beside files for TLS'],
     ['leases: {heartbeat: 4s}', 'FILE:1: leases.heartbeat: found 4000 ms, expected at most a third of leases.lease'],
+    [
+      'store: {idle_in_transaction_timeout: 8s}',
+      'FILE:1: store.idle_in_transaction_timeout: found 8000 ms, expected less than leases.lease (8000 ms)',
+    ],
+    [
+      'leases: {lease: 3s, heartbeat: 1s}\nstore: {idle_in_transaction_timeout: 3s}',
+      'FILE:2: store.idle_in_transaction_timeout: found 3000 ms, expected less than leases.lease (3000 ms)',
+    ],
     ['operations: {retention: 1h}', 'FILE:1: operations.retention: found "1h", expected a duration from 24h'],
     ['log: {level: loud}', 'FILE:1: log.level: found "loud", expected one of debug, info, warn, error, silent'],
   ])('%j is told: %s', (yaml, expected) => {
     const problems = problemsOf(yaml);
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain(expected);
+  });
+
+  it('a shorter lease alone shortens what a transaction may stand still, and a longer one leaves it', () => {
+    const idleMs = (yaml: string) => load(yaml).config.store.idleInTransactionTimeoutMs;
+    expect(idleMs('leases: {lease: 2500ms, heartbeat: 500ms}')).toBe(1250);
+    expect(idleMs('leases: {lease: 1m}')).toBe(4000);
+    expect(idleMs('leases: {lease: 2500ms, heartbeat: 500ms}\nstore: {idle_in_transaction_timeout: 2s}')).toBe(2000);
   });
 
   it('names a file that cannot be read', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { ChangeWriter } from '../../src/operations/changes.ts';
-import { DispatchMarks } from '../../src/operations/dispatch-marks.ts';
 import { eventOf } from '../../src/operations/events.ts';
+import type { ChangeWriter } from '../../src/operations/outbox/changes.ts';
+import { DispatchMarks } from '../../src/operations/outbox/dispatch-marks.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const mark = eventOf('dispatched', 0, { published: { partition: 0, offset: 1n } });

@@ -10,8 +10,9 @@ import {
 } from '../../src/channel/own-records.ts';
 import { readReply } from '../../src/channel/read-reply.ts';
 import type { OwedDeadLetter } from '../../src/chores/ports.ts';
-import type { OperationEvent, OwnRecord, RecordedEvent } from '../../src/operations/ports.ts';
+import type { OwnRecord } from '../../src/operations/channel-ports.ts';
 import type { UnreadableReply } from '../../src/operations/reply.ts';
+import type { OperationEvent, RecordedEvent } from '../../src/operations/store-ports.ts';
 import { anOperation } from '../support/operations.ts';
 
 const bytes = (text: string) => new TextEncoder().encode(text);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createResealCommand, createSealCommand } from '../../src/channel/envelope.ts';
-import type { CommandFields } from '../../src/operations/ports.ts';
+import type { CommandFields } from '../../src/operations/channel-ports.ts';
 
 const encoder = new TextEncoder();
 const seal = createSealCommand({ source: 'https://gateway.example', replyTopic: 'replies' });

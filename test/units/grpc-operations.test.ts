@@ -3,7 +3,7 @@ import { afterEach, expect, test } from 'vitest';
 import { operationMetadataType } from '../../src/contract/own-messages.ts';
 import { createHandle } from '../../src/edge/handle.ts';
 import type { Invocation, Outcome } from '../../src/operations/invocation.ts';
-import type { ListRequest } from '../../src/operations/list.ts';
+import type { ListRequest } from '../../src/operations/resource/list.ts';
 import { Failure } from '../../src/runtime/failure.ts';
 import {
   callMethod,
@@ -95,14 +95,14 @@ test('a failed operation carries the worker’s code and what became of the comm
   expect(value.error.details[0].type_url).toBe('type.googleapis.com/google.rpc.ErrorInfo');
 });
 
-test('an operation that is not there is NOT_FOUND, and says nothing of a command', async () => {
+test('an operation that is not there is NOT_FOUND, and the request has sent nothing', async () => {
   const get = async () => {
     throw new Failure('OPERATION_NOT_FOUND', 'no such operation');
   };
   const gate = await open({ operations: { get } });
   const answered = await callMethod(gate, GET, { name: NAME });
   expect(answered.status.code).toBe(status.NOT_FOUND);
-  expect(readDetails(answered).info?.metadata).toEqual({ requestId: 'request-1' });
+  expect(readDetails(answered).info?.metadata).toEqual({ requestId: 'request-1', delivery: 'not_sent' });
 });
 
 test('a name that is none of an operation is refused by its field', async () => {

@@ -4,7 +4,7 @@ import { type TopicFacts, TopicRefusedError } from '../../src/channel/kafka-cata
 import type { KafkaPublishConfig } from '../../src/channel/kafka-config.ts';
 import { KafkaPublisher } from '../../src/channel/kafka-publisher.ts';
 import { partitionOfKey } from '../../src/channel/partition.ts';
-import type { CommandRecord, OwnRecord, PublishError } from '../../src/operations/ports.ts';
+import type { CommandRecord, OwnRecord, PublishError } from '../../src/operations/channel-ports.ts';
 import { createMetrics } from '../../src/runtime/metrics.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { Sent } from '../support/kafka-channel.ts';

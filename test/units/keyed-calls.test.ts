@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { KeyedCalls } from '../../src/operations/keyed-calls.ts';
-import type { KeyHolder, KeyScope } from '../../src/operations/ports.ts';
-import { StoreError } from '../../src/operations/ports.ts';
+import { KeyedCalls } from '../../src/operations/calls/keyed-calls.ts';
+import type { KeyHolder, KeyScope } from '../../src/operations/store-ports.ts';
+import { StoreError } from '../../src/operations/store-ports.ts';
 import { anInvocation } from '../support/core.ts';
 import { anOperation } from '../support/operations.ts';
 

@@ -1,6 +1,7 @@
 import { request } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createManagementServer, type ManagementOptions, type ManagementServer } from '../../src/edge/management.ts';
+import { Failure } from '../../src/runtime/failure.ts';
 import { createMetrics } from '../../src/runtime/metrics.ts';
 import { anOperation } from '../support/operations.ts';
 import { anEvent, aSucceeded, FakeAdministration, NO_DIFFERENCES } from './management-support.ts';
@@ -131,6 +132,24 @@ describe('operations on the management port', () => {
     ]);
   });
 
+  it('says of a late result that its bytes are not kept, and not that there were none', async () => {
+    const operation = anOperation();
+    const administration = new FakeAdministration([operation]);
+    // As the store gives them: the bytes of the first are kept and are none, those of the second are gone.
+    const result = { value: null, contentType: 'application/json', httpStatus: 201, headers: [] };
+    administration.events = [
+      anEvent(1, { type: 'succeeded', result }),
+      anEvent(2, { type: 'succeeded', result }, true),
+    ];
+    const base = await start(administration);
+    for (const full of ['', '?full=1']) {
+      const [, history] = await read(`${base}/operations/${operation.id}/events${full}`);
+      const [first, late] = (history as { events: { result: object }[] }).events;
+      expect(first?.result).toMatchObject({ sizeBytes: 0 });
+      expect(late?.result).toEqual({ contentType: 'application/json', kept: false, httpStatus: 201 });
+    }
+  });
+
   it('cancels and sends again, and says as a problem why it does not', async () => {
     const [open, done] = [anOperation(), aSucceeded('{}')];
     const base = await start(new FakeAdministration([open, done]));
@@ -156,6 +175,17 @@ describe('operations on the management port', () => {
     expect([deleted.status, deleted.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
     const head = await fetch(`${base}/operations`, { method: 'HEAD' });
     expect([head.status, await head.text()]).toEqual([200, '']);
+  });
+
+  it('tells an operator what the trouble of the store is, which callers are not told', async () => {
+    const administration = new FakeAdministration();
+    const cause = new Error('permission denied for table operation. GRANT SELECT …');
+    administration.report = () => Promise.reject(new Failure('STORE_UNAVAILABLE', 'it does not answer', { cause }));
+    const refused = await post(`${await start(administration)}/operations:rebuild`);
+    expect([refused.status, await refused.json()]).toMatchObject([
+      503,
+      { code: 'STORE_UNAVAILABLE', detail: `it does not answer: ${cause.message}` },
+    ]);
   });
 
   it('answers 500 where something else is thrown, and goes on', async () => {
@@ -194,6 +224,24 @@ describe('a rebuild', () => {
       ],
     });
     expect(administration.asked).toEqual([['rebuild', 'x']]);
+  });
+
+  it('says while it runs how many operations it has compared, and nothing once it is over', async () => {
+    const administration = new FakeAdministration();
+    const ended = Promise.withResolvers<typeof NO_DIFFERENCES>();
+    administration.report = (_, onCompared) => {
+      onCompared(41_000);
+      return ended.promise;
+    };
+    const base = await start(administration);
+    const idle = [200, { running: false, compared: 0 }];
+    expect(await read(`${base}/operations:rebuild`)).toEqual(idle);
+    const rebuilt = post(`${base}/operations:rebuild`);
+    await expect.poll(() => administration.asked.length).toBe(1);
+    expect(await read(`${base}/operations:rebuild`)).toEqual([200, { running: true, compared: 41_000 }]);
+    ended.resolve(NO_DIFFERENCES);
+    expect((await rebuilt).status).toBe(200);
+    expect(await read(`${base}/operations:rebuild`)).toEqual(idle);
   });
 
   it('ends when nobody waits for it, and only one runs at a time', async () => {

@@ -1,6 +1,6 @@
-import type { Administration, RebuildReport } from '../../src/operations/administration.ts';
 import type { Operation } from '../../src/operations/operation.ts';
-import type { OperationEvent, RecordedEvent } from '../../src/operations/ports.ts';
+import type { Administration, RebuildReport } from '../../src/operations/resource/administration.ts';
+import type { OperationEvent, RecordedEvent } from '../../src/operations/store-ports.ts';
 import { Failure } from '../../src/runtime/failure.ts';
 import { anOperation } from '../support/operations.ts';
 
@@ -30,7 +30,8 @@ export class FakeAdministration implements Administration {
   events: readonly RecordedEvent[] = [];
   /** How many events one reading gives. */
   eventPage = 2;
-  report: (signal: AbortSignal) => Promise<RebuildReport> = async () => NO_DIFFERENCES;
+  report: (signal: AbortSignal, onCompared: (count: number) => void) => Promise<RebuildReport> = async () =>
+    NO_DIFFERENCES;
 
   constructor(operations: Operation[] = []) {
     this.operations = operations;
@@ -78,9 +79,13 @@ export class FakeAdministration implements Administration {
     return this.events.filter(({ number }) => number > afterNumber).slice(0, this.eventPage);
   }
 
-  async rebuild(id: string | null, signal: AbortSignal): Promise<RebuildReport> {
+  async rebuild(
+    id: string | null,
+    signal: AbortSignal,
+    onCompared: (count: number) => void = () => undefined,
+  ): Promise<RebuildReport> {
     this.asked.push(['rebuild', id]);
-    return this.report(signal);
+    return this.report(signal, onCompared);
   }
 }
 

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { Administrator } from '../../src/operations/administration.ts';
-import { listPage } from '../../src/operations/list.ts';
 import type { Operation } from '../../src/operations/operation.ts';
-import type { OperationQuery, OperationSlice } from '../../src/operations/ports.ts';
+import { Administrator } from '../../src/operations/resource/administration.ts';
+import { listPage } from '../../src/operations/resource/list.ts';
+import type { OperationQuery, OperationSlice } from '../../src/operations/store-ports.ts';
 import { anOperation } from '../support/operations.ts';
 
 const ASKED = { principal: null, command: null, state: null, pageToken: null };
@@ -66,6 +66,8 @@ it('what is to be reconciled goes page by page to its end', async () => {
 
 it('a rebuild looks at every operation, however few are read at once', async () => {
   const { administration } = makeRows(7, 3);
-  const report = await administration.rebuild(null, new AbortController().signal);
+  const counted: number[] = [];
+  const report = await administration.rebuild(null, new AbortController().signal, (count) => counted.push(count));
   expect(report).toMatchObject({ operations: 7, differences: [] });
+  expect(counted).toEqual([1, 2, 3, 4, 5, 6, 7]);
 });

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createFold, MAX_LATE_EVENTS } from '../../src/operations/fold.ts';
 import type { Operation, OperationState } from '../../src/operations/operation.ts';
-import type { OperationEvent, RecordedEvent, RowFacts } from '../../src/operations/ports.ts';
-import { compareRebuilt, rebuildOperation } from '../../src/operations/rebuild.ts';
+import { compareRebuilt, rebuildOperation } from '../../src/operations/resource/rebuild.ts';
+import type { OperationEvent, RecordedEvent, RowFacts } from '../../src/operations/store-ports.ts';
 import { OPERATION_EVENT_TYPES } from '../../src/operations/transitions.ts';
 import { anOperation } from '../support/operations.ts';
 

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { makeConfig } from '../../src/config.ts';
 import type { Outcome } from '../../src/operations/invocation.ts';
-import { LeaseLostError, type LeaseProof, type NewOperation, StoreError } from '../../src/operations/ports.ts';
+import { LeaseLostError, type LeaseProof, type NewOperation, StoreError } from '../../src/operations/store-ports.ts';
 import { Failure } from '../../src/runtime/failure.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
 import { anInvocation, startCore, type TestCore } from '../support/core.ts';

@@ -1,9 +1,11 @@
 import { describe, expect, it, vi } from 'vitest';
-import { AwaitedCalls } from '../../src/operations/awaited-calls.ts';
-import type { DispatchMarks } from '../../src/operations/dispatch-marks.ts';
-import type { OffsetMove, OperationChange, OwnRecord } from '../../src/operations/ports.ts';
-import { PublishError, StoreError } from '../../src/operations/ports.ts';
+import { AwaitedCalls } from '../../src/operations/calls/awaited-calls.ts';
+import type { OwnRecord } from '../../src/operations/channel-ports.ts';
+import { PublishError } from '../../src/operations/channel-ports.ts';
+import type { DispatchMarks } from '../../src/operations/outbox/dispatch-marks.ts';
 import type { Reply, UnreadableReply } from '../../src/operations/reply.ts';
+import type { OffsetMove, OperationChange } from '../../src/operations/store-ports.ts';
+import { StoreError } from '../../src/operations/store-ports.ts';
 import { Forwarder } from '../../src/replies/forwarder.ts';
 import type { ReplyBatch } from '../../src/replies/ports.ts';
 import { ReplyLoop } from '../../src/replies/reply-loop.ts';
@@ -44,7 +46,6 @@ function setUp(options: { maxItems?: number; maxPending?: number } = {}) {
       changes,
       calls,
       marks: NO_MARKS as unknown as DispatchMarks,
-      onSettled: () => undefined,
       onLeaseDoubt: () => undefined,
       isAnyAwaited: () => false,
       clock,

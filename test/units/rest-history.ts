@@ -1,5 +1,5 @@
 import type { Operation } from '../../src/operations/operation.ts';
-import type { OperationEvent, RecordedEvent } from '../../src/operations/ports.ts';
+import type { OperationEvent, RecordedEvent } from '../../src/operations/store-ports.ts';
 import type { Failure } from '../../src/runtime/failure.ts';
 import { ID, operation, type Rig } from './rest-support.ts';
 

@@ -10,9 +10,9 @@ import {
   type RestServer,
 } from '../../src/edge/rest/server.ts';
 import type { Invocation, Outcome } from '../../src/operations/invocation.ts';
-import type { ListRequest } from '../../src/operations/list.ts';
 import type { HeaderText, Operation } from '../../src/operations/operation.ts';
 import type { Reply } from '../../src/operations/reply.ts';
+import type { ListRequest } from '../../src/operations/resource/list.ts';
 import { Failure, type WorkerError } from '../../src/runtime/failure.ts';
 import { IdSource } from '../../src/runtime/ids.ts';
 import type { Logger } from '../../src/runtime/log.ts';

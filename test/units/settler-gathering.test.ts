@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { AwaitedCalls } from '../../src/operations/awaited-calls.ts';
-import type { DispatchMarks } from '../../src/operations/dispatch-marks.ts';
+import type { AwaitedCalls } from '../../src/operations/calls/awaited-calls.ts';
+import type { DispatchMarks } from '../../src/operations/outbox/dispatch-marks.ts';
 import { PartitionCursor } from '../../src/replies/partition-cursor.ts';
 import { Settler } from '../../src/replies/settler.ts';
 import { silentLogger } from '../../src/runtime/log.ts';
@@ -30,7 +30,6 @@ function gatherings() {
       },
       calls: { forget: () => undefined } as unknown as AwaitedCalls,
       marks: NO_MARKS as unknown as DispatchMarks,
-      onSettled: () => undefined,
       onLeaseDoubt: () => undefined,
       isAnyAwaited: () => waiting.count > 0,
       clock,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createFold } from '../../src/operations/fold.ts';
-import { StoreError } from '../../src/operations/ports.ts';
+import { StoreError } from '../../src/operations/store-ports.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { silentLogger } from '../../src/runtime/log.ts';
 import { createStore, type Store } from '../../src/store/store.ts';

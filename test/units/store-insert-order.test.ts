@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { NewOperation } from '../../src/operations/ports.ts';
+import type { NewOperation } from '../../src/operations/store-ports.ts';
 import { orderRows } from '../../src/store/insert-columns.ts';
 import { aNewOperation, TEST_TERMS } from '../support/store-parts.ts';
 

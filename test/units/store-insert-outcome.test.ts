@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { StoreError } from '../../src/operations/ports.ts';
+import { StoreError } from '../../src/operations/store-ports.ts';
 import type { Queryable } from '../../src/store/database.ts';
 import { KnownOperations } from '../../src/store/known-operations.ts';
 import { OperationInsertStore } from '../../src/store/operation-inserts.ts';

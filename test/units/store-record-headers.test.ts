@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { RecordHeaders } from '../../src/operations/ports.ts';
+import type { RecordHeaders } from '../../src/operations/channel-ports.ts';
 import { decodeRecordHeaders, encodeRecordHeaders } from '../../src/store/record-headers.ts';
 
 const roundTrip = (headers: RecordHeaders) => decodeRecordHeaders(encodeRecordHeaders(headers));

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { AwaitedCalls } from '../../src/operations/awaited-calls.ts';
+import { AwaitedCalls } from '../../src/operations/calls/awaited-calls.ts';
 import type { Forwarder } from '../../src/replies/forwarder.ts';
 import { ReplyLeases } from '../../src/replies/leases.ts';
 import type { LeaseRow, LeaseStore, ReplySource } from '../../src/replies/ports.ts';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createFold, MAX_EVENTS, MAX_LATE_EVENTS } from '../../src/operations/fold.ts';
 import { isTerminal, OPERATION_STATES, type Operation } from '../../src/operations/operation.ts';
-import type { OperationEvent, RowFacts } from '../../src/operations/ports.ts';
+import type { OperationEvent, RowFacts } from '../../src/operations/store-ports.ts';
 import { OPERATION_EVENT_TYPES, type OperationEventType, TRANSITIONS } from '../../src/operations/transitions.ts';
 
 const fold = createFold({ retentionMs: 1000, checkResult: () => null });

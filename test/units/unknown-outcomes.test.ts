@@ -1,10 +1,12 @@
 import { describe, expect, it, vi } from 'vitest';
-import { ChangeWriter } from '../../src/operations/changes.ts';
-import { Dispatcher } from '../../src/operations/dispatch.ts';
-import { DispatchMarks } from '../../src/operations/dispatch-marks.ts';
-import type { NewOperation, OperationChange, OperationInserts, PublishReceipt } from '../../src/operations/ports.ts';
-import { LeaseLostError, PublishError, StoreError } from '../../src/operations/ports.ts';
-import { Recorder } from '../../src/operations/record.ts';
+import type { PublishReceipt } from '../../src/operations/channel-ports.ts';
+import { PublishError } from '../../src/operations/channel-ports.ts';
+import { ChangeWriter } from '../../src/operations/outbox/changes.ts';
+import { Dispatcher } from '../../src/operations/outbox/dispatch.ts';
+import { DispatchMarks } from '../../src/operations/outbox/dispatch-marks.ts';
+import { Recorder } from '../../src/operations/outbox/record.ts';
+import type { NewOperation, OperationChange, OperationInserts } from '../../src/operations/store-ports.ts';
+import { LeaseLostError, StoreError } from '../../src/operations/store-ports.ts';
 import { silentLogger } from '../../src/runtime/log.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { anOperation } from '../support/operations.ts';
@@ -108,11 +110,7 @@ describe('the dispatcher', () => {
         return { operations: [], missing: [] };
       },
     };
-    const writer = new ChangeWriter(
-      changes,
-      { maxBatch: 10, maxPending: 10, onChanged: () => undefined },
-      { clock, logger: silentLogger },
-    );
+    const writer = new ChangeWriter(changes, { maxBatch: 10, maxPending: 10 }, { clock, logger: silentLogger });
     const publisher = { assertFits: () => undefined, publish: vi.fn(publish) };
     const givenBack: unknown[] = [];
     const outbox = { giveBack: async (_boot: string, rows: readonly unknown[]) => void givenBack.push(...rows) };
@@ -220,7 +218,7 @@ describe('the dispatcher', () => {
     const clock = new FakeClock();
     const writer = new ChangeWriter(
       { commit: () => Promise.reject(lost()) },
-      { maxBatch: 10, maxPending: 10, onChanged: () => undefined },
+      { maxBatch: 10, maxPending: 10 },
       { clock, logger: silentLogger },
     );
     const publisher = { assertFits: () => undefined, publish: async () => ({ partition: 0, offset: 1n }) };

@@ -103,18 +103,19 @@ export class Exchange {
     this.#respond(null, bytes, trailing);
   }
 
-  /** @param concernsCommand whether the answer says what became of a command. */
+  /** @param concernsCommand whether the request is a call of a command. */
   refuse(error: unknown, concernsCommand: boolean): void {
     if (this.#ended) return;
     const hasKey = concernsCommand && this.header(IDEMPOTENCY_KEY) !== null;
     const of = { command: this.name, requestId: this.requestId, hasKey };
     const failure = hideDefect(error, this.#deps.callLog, of);
-    const { operationId, delivery } = failure;
-    const status = statusOf(troubleOf(failure, this.requestId, concernsCommand));
+    const { operationId } = failure;
+    const trouble = troubleOf(failure, this.requestId, concernsCommand);
+    const status = statusOf(trouble);
     const trailing = this.#trailing(operationId, []);
     trailing.set('grpc-status-details-bin', statusType.encode(status));
     const goesOn = failure.code === 'WAIT_EXPIRED' && operationId !== null;
-    this.#end(status.code, goesOn ? 'ACCEPTED' : failure.code, concernsCommand ? delivery : null, operationId, 0);
+    this.#end(status.code, goesOn ? 'ACCEPTED' : failure.code, trouble.delivery, operationId, 0);
     this.#respond({ code: status.code, details: status.message, metadata: trailing });
   }
 

@@ -23,6 +23,7 @@ import {
   type GrpcCodeName,
   type Violation,
 } from '../../runtime/failure.ts';
+import { saysDelivery } from '../says-delivery.ts';
 import { operationName } from './metadata.ts';
 
 /** Percent-encoded, as it stands in `grpc-message`. */
@@ -43,7 +44,7 @@ export interface Trouble {
   readonly code: FailureCode;
   readonly grpcCode: GrpcCodeName;
   readonly message: string;
-  /** Null where no command is concerned. */
+  /** Null where the error says nothing of a command; see `saysDelivery`. */
   readonly delivery: Delivery | null;
   readonly requestId: string | null;
   readonly operationId: string | null;
@@ -58,7 +59,7 @@ export function troubleOf(failure: Failure, requestId: string, concernsCommand: 
     code: failure.code,
     grpcCode: failure.grpcCode,
     message: failure.workerError?.message ?? failure.message,
-    delivery: concernsCommand ? failure.delivery : null,
+    delivery: saysDelivery(failure, concernsCommand) ? failure.delivery : null,
     requestId,
     operationId: failure.operationId,
     retryAfterMs: failure.retryAfterMs,

@@ -2,7 +2,7 @@
 
 import { failureOfOperation } from '../../operations/failures.ts';
 import type { Operation } from '../../operations/operation.ts';
-import type { RecordedEvent } from '../../operations/ports.ts';
+import type { RecordedEvent } from '../../operations/store-ports.ts';
 import { toTimestamp } from '../../runtime/timestamp.ts';
 import { describeFailure } from './problem.ts';
 

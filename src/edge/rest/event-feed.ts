@@ -1,7 +1,7 @@
 /** The history of one operation as server-sent events, from a cursor on, until the operation is done. */
 
 import { isTerminal, type Operation, type Principal } from '../../operations/operation.ts';
-import type { RecordedEvent } from '../../operations/ports.ts';
+import type { RecordedEvent } from '../../operations/store-ports.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { Failure } from '../../runtime/failure.ts';
 import type { OperationResource } from '../call.ts';

@@ -1,7 +1,7 @@
 /** `GET /operations/{id}/events`: the history of an operation, as a list or as a stream that goes on until it is done. */
 
 import { ANONYMOUS, isTerminal, type Operation } from '../../operations/operation.ts';
-import type { RecordedEvent } from '../../operations/ports.ts';
+import type { RecordedEvent } from '../../operations/store-ports.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { Failure } from '../../runtime/failure.ts';
 import type { Metrics } from '../../runtime/metrics.ts';

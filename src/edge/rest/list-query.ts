@@ -1,7 +1,7 @@
 /** The query of `GET /operations` (AIP-158, AIP-160 in small). */
 
-import type { ListRequest } from '../../operations/list.ts';
 import { OPERATION_STATES } from '../../operations/operation.ts';
+import type { ListRequest } from '../../operations/resource/list.ts';
 import { refuseUnknownCommand } from '../list-filter.ts';
 import { invalidParameter, readParameters, readWholeNumber } from './query-parameters.ts';
 

@@ -1,6 +1,7 @@
 /** Failures as RFC 9457 problem details. */
 
 import { FAILURES, type Failure, typeUriOf, type Violation, type WorkerError } from '../../runtime/failure.ts';
+import { saysDelivery } from '../says-delivery.ts';
 import type { RestAnswer } from './exchange.ts';
 
 /** Members of a problem; absent ones are left out of the JSON. */
@@ -68,16 +69,6 @@ export function answerProblem(failure: Failure, context: ProblemContext): RestAn
     delivery: says ? failure.delivery : null,
     operationId: failure.operationId,
   };
-}
-
-/**
- * `delivery` speaks of this request. A request to one of our own routes that is refused has sent nothing, and that may be
- * said; a store that is away while a status is read, or an operation of which nothing is kept any more, must not read as
- * "the command was not sent".
- */
-function saysDelivery(failure: Failure, concernsCommand: boolean): boolean {
-  if (concernsCommand || failure.operationId !== null) return true;
-  return failure.httpStatus < 500 && failure.code !== 'OPERATION_GONE';
 }
 
 /** Whole seconds, at least 1 (RFC 9110 section 10.2.3). */

@@ -1,6 +1,6 @@
 // What keeps recorded commands from the log, at a test's word and for one gateway alone: the broker is shared.
 import type { Channel } from '../../../src/channel/channel.ts';
-import { type CommandPublisher, type CommandRecord, PublishError } from '../../../src/operations/ports.ts';
+import { type CommandPublisher, type CommandRecord, PublishError } from '../../../src/operations/channel-ports.ts';
 
 /** `held`: a send is under way and its end is not known. `away`: every send is refused, so nothing can have left. */
 type State = 'open' | 'held' | 'away';

@@ -1,4 +1,4 @@
-import type { CommandRecord } from './ports.ts';
+import type { CommandRecord } from '../channel-ports.ts';
 
 /** A recorded command that is not on the log yet, as its row keeps it. */
 export interface OutboxRow {

@@ -1,13 +1,14 @@
-import type { Logger } from '../runtime/log.ts';
+import type { Logger } from '../../runtime/log.ts';
+import type { PublishReceipt } from '../channel-ports.ts';
+import { type Departure, dispatchOf, expiredFailure, newOperation } from '../departure.ts';
+import type { Outcome } from '../invocation.ts';
+import type { Operation } from '../operation.ts';
+import type { Dispatcher } from '../outbox/dispatch.ts';
+import { mayBeRecorded, type Recorder } from '../outbox/record.ts';
+import { outcomeOfArrival } from '../outcome.ts';
+import type { NewOperation } from '../store-ports.ts';
 import type { Arrival, AwaitedCall } from './awaited-call.ts';
 import type { AwaitedCalls } from './awaited-calls.ts';
-import { type Departure, dispatchOf, expiredFailure, newOperation } from './departure.ts';
-import type { Dispatcher } from './dispatch.ts';
-import type { Outcome } from './invocation.ts';
-import type { Operation } from './operation.ts';
-import { outcomeOfArrival } from './outcome.ts';
-import type { NewOperation, PublishReceipt } from './ports.ts';
-import { mayBeRecorded, type Recorder } from './record.ts';
 
 /** What becomes of replies that were held while a row was being inserted; the reply loop. */
 export interface HeldReplies {

@@ -1,8 +1,8 @@
-import { Batcher, BatchFullError } from '../runtime/batch.ts';
-import { Failure } from '../runtime/failure.ts';
-import { failureOfRead, RETRY_AFTER_MS, reusedFailure } from './failures.ts';
-import type { Invocation } from './invocation.ts';
-import type { IdempotencyKey, KeyHolder, KeyScope, OperationReads } from './ports.ts';
+import { Batcher, BatchFullError } from '../../runtime/batch.ts';
+import { Failure } from '../../runtime/failure.ts';
+import { failureOfRead, RETRY_AFTER_MS, reusedFailure } from '../failures.ts';
+import type { Invocation } from '../invocation.ts';
+import type { IdempotencyKey, KeyHolder, KeyScope, OperationReads } from '../store-ports.ts';
 
 export interface KeyedCallsOptions {
   /** Keys of one look-up. */

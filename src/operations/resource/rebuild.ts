@@ -1,7 +1,7 @@
+import { createFold, MAX_EVENTS } from '../fold.ts';
+import type { Operation } from '../operation.ts';
+import type { RecordedEvent } from '../store-ports.ts';
 import type { RebuildDifference } from './administration.ts';
-import { createFold, MAX_EVENTS } from './fold.ts';
-import type { Operation } from './operation.ts';
-import type { RecordedEvent } from './ports.ts';
 
 /** Events stand as they were checked when they were appended; rows keep their retention whatever the config says now. */
 const refold = createFold({ retentionMs: 0, checkResult: () => null });

@@ -1,8 +1,8 @@
-import { Failure } from '../runtime/failure.ts';
-import { isOperationId } from '../runtime/ids.ts';
-import { failureOfRead } from './failures.ts';
-import type { Operation } from './operation.ts';
-import type { OperationReads, RecordedEvent } from './ports.ts';
+import { Failure } from '../../runtime/failure.ts';
+import { isOperationId } from '../../runtime/ids.ts';
+import { failureOfRead } from '../failures.ts';
+import type { Operation } from '../operation.ts';
+import type { OperationReads, RecordedEvent } from '../store-ports.ts';
 
 /** Events of one answer about a history. */
 const EVENT_PAGE = 200;

@@ -1,9 +1,10 @@
-import { Failure } from '../runtime/failure.ts';
-import { timeOfIdMs } from '../runtime/ids.ts';
+import { Failure } from '../../runtime/failure.ts';
+import { timeOfIdMs } from '../../runtime/ids.ts';
+import type { SettlementWaits } from '../inner-ports.ts';
+import { isTerminal, type Operation, type Principal } from '../operation.ts';
+import type { OperationReads, RecordedEvent } from '../store-ports.ts';
 import { type ListRequest, listPage, type OperationPage } from './list.ts';
 import { askStore, lookUp, readEventPage } from './look-up.ts';
-import { isTerminal, type Operation, type Principal } from './operation.ts';
-import type { OperationReads, RecordedEvent, SettlementWaits } from './ports.ts';
 
 export interface ResourceOptions {
   /** How long finished operations are kept. */

@@ -1,6 +1,6 @@
-import type { Clock } from '../runtime/clock.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { OperationEvent } from '../store-ports.ts';
 import type { ChangeWriter } from './changes.ts';
-import type { OperationEvent } from './ports.ts';
 
 interface Mark {
   readonly event: OperationEvent;

@@ -1,7 +1,7 @@
-import { backoffDelays, pause } from '../runtime/backoff.ts';
-import type { Clock } from '../runtime/clock.ts';
-import type { Logger } from '../runtime/log.ts';
-import type { OwnRecord, RecordSender } from './ports.ts';
+import { backoffDelays, pause } from '../../runtime/backoff.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Logger } from '../../runtime/log.ts';
+import type { OwnRecord, RecordSender } from '../channel-ports.ts';
 
 const TELL_ROUND_MS = 5000;
 const REPEAT = { firstMs: 500, maxMs: 5000 };

@@ -1,15 +1,15 @@
-import { backoffDelays, pause } from '../runtime/backoff.ts';
-import type { Clock } from '../runtime/clock.ts';
-import type { Logger } from '../runtime/log.ts';
-import { Trouble } from '../runtime/trouble.ts';
+import { backoffDelays, pause } from '../../runtime/backoff.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Logger } from '../../runtime/log.ts';
+import { Trouble } from '../../runtime/trouble.ts';
+import { type CommandPublisher, type CommandRecord, PublishError, type PublishReceipt } from '../channel-ports.ts';
+import { eventOf } from '../events.ts';
+import { PUBLISH_DETAIL } from '../failures.ts';
+import type { OperationError } from '../operation.ts';
 import type { ChangeWriter } from './changes.ts';
 import type { DispatchMarks } from './dispatch-marks.ts';
 import { type DispatchBounds, type DispatchRoom, DispatchSlots } from './dispatch-slots.ts';
-import { eventOf } from './events.ts';
-import { PUBLISH_DETAIL } from './failures.ts';
-import type { OperationError } from './operation.ts';
 import type { Outbox } from './outbox.ts';
-import { type CommandPublisher, type CommandRecord, PublishError, type PublishReceipt } from './ports.ts';
 
 const REPEAT = { firstMs: 200, maxMs: 5000 };
 /** One call of the channel's own repeats; between two of them the operation's deadline is looked at. */

@@ -1,6 +1,6 @@
-import { Failure } from '../runtime/failure.ts';
-import { RETRY_AFTER_MS } from './failures.ts';
-import type { CommandRecord } from './ports.ts';
+import { Failure } from '../../runtime/failure.ts';
+import type { CommandRecord } from '../channel-ports.ts';
+import { RETRY_AFTER_MS } from '../failures.ts';
 
 export interface DispatchBounds {
   readonly maxPending: number;

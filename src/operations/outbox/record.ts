@@ -1,9 +1,9 @@
-import { backoffDelays, pause } from '../runtime/backoff.ts';
-import { Batcher } from '../runtime/batch.ts';
-import type { Clock } from '../runtime/clock.ts';
-import type { Logger } from '../runtime/log.ts';
-import { Trouble } from '../runtime/trouble.ts';
-import type { Operation } from './operation.ts';
+import { backoffDelays, pause } from '../../runtime/backoff.ts';
+import { Batcher } from '../../runtime/batch.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Logger } from '../../runtime/log.ts';
+import { Trouble } from '../../runtime/trouble.ts';
+import type { Operation } from '../operation.ts';
 import {
   type Inserted,
   LeaseLostError,
@@ -11,7 +11,7 @@ import {
   type NewOperation,
   type OperationInserts,
   StoreError,
-} from './ports.ts';
+} from '../store-ports.ts';
 
 const REPEAT = { firstMs: 250, maxMs: 5000 };
 

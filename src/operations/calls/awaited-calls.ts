@@ -1,6 +1,6 @@
-import { Failure } from '../runtime/failure.ts';
+import { Failure } from '../../runtime/failure.ts';
+import { RETRY_AFTER_MS } from '../failures.ts';
 import { AwaitedCall } from './awaited-call.ts';
-import { RETRY_AFTER_MS } from './failures.ts';
 
 export interface AwaitedCallBounds {
   readonly maxOpenCalls: number;

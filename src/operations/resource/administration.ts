@@ -1,8 +1,8 @@
-import { Failure } from '../runtime/failure.ts';
+import { Failure } from '../../runtime/failure.ts';
+import type { Operation } from '../operation.ts';
+import type { OperationQuery, OperationReads, OperationSlice, RecordedEvent } from '../store-ports.ts';
 import { type ListRequest, listPage, type OperationPage } from './list.ts';
 import { askStore, lookUp, readEventPage } from './look-up.ts';
-import type { Operation } from './operation.ts';
-import type { OperationQuery, OperationReads, OperationSlice, RecordedEvent } from './ports.ts';
 import { compareRebuilt, rebuildOperation } from './rebuild.ts';
 
 /** One field of a row that its events do not give. */
@@ -39,8 +39,11 @@ export interface Administration {
   /** Throws `OPERATION_DONE` too. */
   redrive(id: string): Promise<Operation>;
   readEvents(id: string, afterNumber: number): Promise<readonly RecordedEvent[]>;
-  /** Folds the events of every operation (or of one) again and says where its row differs. Changes nothing. */
-  rebuild(id: string | null, signal: AbortSignal): Promise<RebuildReport>;
+  /**
+   * Folds the events of every operation (or of one) again and says where its row differs. Changes nothing. `onCompared` is
+   * told after each operation how many were compared so far.
+   */
+  rebuild(id: string | null, signal: AbortSignal, onCompared?: (count: number) => void): Promise<RebuildReport>;
 }
 
 const REBUILD_PAGE = 200;
@@ -96,7 +99,11 @@ export class Administrator implements Administration {
     return readEventPage(this.#deps.reads, id, afterNumber);
   }
 
-  async rebuild(id: string | null, signal: AbortSignal): Promise<RebuildReport> {
+  async rebuild(
+    id: string | null,
+    signal: AbortSignal,
+    onCompared: (count: number) => void = () => undefined,
+  ): Promise<RebuildReport> {
     const report = { operations: 0, events: 0, differences: [] as RebuildDifference[] };
     for await (const row of id === null ? this.#all() : [await this.get(id)]) {
       if (signal.aborted) break;
@@ -108,6 +115,7 @@ export class Administrator implements Administration {
       report.events += history.length;
       const found = compareRebuilt(operation, rebuildOperation(operation, history));
       report.differences.push(...found.slice(0, MAX_DIFFERENCES - report.differences.length));
+      onCompared(report.operations);
     }
     return report;
   }

@@ -1,10 +1,9 @@
-import { backoffDelays, pause } from '../runtime/backoff.ts';
-import { Batcher } from '../runtime/batch.ts';
-import type { Clock } from '../runtime/clock.ts';
-import type { Logger } from '../runtime/log.ts';
-import { Trouble } from '../runtime/trouble.ts';
-import type { Operation } from './operation.ts';
-import type { OperationChange, OperationChanges } from './ports.ts';
+import { backoffDelays, pause } from '../../runtime/backoff.ts';
+import { Batcher } from '../../runtime/batch.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Logger } from '../../runtime/log.ts';
+import { Trouble } from '../../runtime/trouble.ts';
+import type { OperationChange, OperationChanges } from '../store-ports.ts';
 
 const REPEAT = { firstMs: 250, maxMs: 5000 };
 
@@ -23,7 +22,6 @@ export class ChangeWriter {
     options: {
       readonly maxBatch: number;
       readonly maxPending: number;
-      readonly onChanged: (operations: readonly Operation[]) => void;
     },
     deps: { clock: Clock; logger: Logger },
   ) {
@@ -33,8 +31,7 @@ export class ChangeWriter {
       maxItems: options.maxBatch,
       maxPendingItems: options.maxPending,
       flush: async (batch) => {
-        const outcome = await changes.commit(batch, null);
-        options.onChanged(outcome.operations);
+        await changes.commit(batch, null);
         return batch.map(() => undefined);
       },
     });

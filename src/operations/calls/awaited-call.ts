@@ -1,6 +1,6 @@
-import type { Progress } from './operation.ts';
-import type { PublishReceipt } from './ports.ts';
-import { endsCommand, type Reply, type UnreadableReply } from './reply.ts';
+import type { PublishReceipt } from '../channel-ports.ts';
+import type { Progress } from '../operation.ts';
+import { endsCommand, type Reply, type UnreadableReply } from '../reply.ts';
 
 /**
  * States of a call that waits in memory, without a row. `waiting` takes replies; `answered` and `ended` take no more (its

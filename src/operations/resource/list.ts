@@ -1,7 +1,7 @@
-import { Failure } from '../runtime/failure.ts';
-import { isOperationId } from '../runtime/ids.ts';
-import { OPERATION_STATES, type Operation, type OperationState } from './operation.ts';
-import type { OperationQuery, OperationSlice } from './ports.ts';
+import { Failure } from '../../runtime/failure.ts';
+import { isOperationId } from '../../runtime/ids.ts';
+import { OPERATION_STATES, type Operation, type OperationState } from '../operation.ts';
+import type { OperationQuery, OperationSlice } from '../store-ports.ts';
 
 const DEFAULT_PAGE_SIZE = 50;
 const MAX_PAGE_SIZE = 1000;
