@@ -15,7 +15,7 @@ import { type Clock, systemClock } from './runtime/clock.ts';
 import { IdSource } from './runtime/ids.ts';
 import type { Logger } from './runtime/log.ts';
 import { createMetrics, type Metrics } from './runtime/metrics.ts';
-import { findLongestTimeoutMs, openStack, type Stack, type Tools } from './stack.ts';
+import { commandTopicsOf, findLongestTimeoutMs, openStack, type Stack, type Tools } from './stack.ts';
 import type { Store } from './store/store.ts';
 import { type Core, wireCore } from './wiring.ts';
 
@@ -109,7 +109,7 @@ class RunningGateway implements Gateway {
     const { channel } = stack;
     try {
       this.ports.management = (await this.#management.listen()).port;
-      await channel.ensureTopics([...new Set([...contract.commands.values()].map(({ policy }) => policy.topic))]);
+      await channel.ensureTopics(commandTopicsOf(contract));
       await channel.replies.start((batch) => core.loop.onBatch(batch));
       core.leases.start();
       stack.store.hints.start((operationIds) => core.waiters.hint(operationIds));

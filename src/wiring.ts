@@ -16,13 +16,13 @@ import type { OwedRecordForms } from './chores/ports.ts';
 import type { Config } from './config.ts';
 import type { Contract } from './contract/contract.ts';
 import { Waiters } from './delivery/waiters.ts';
+import { AnnouncedChanges } from './operations/announced-changes.ts';
 import { AwaitedCalls } from './operations/calls/awaited-calls.ts';
 import { KeyedCalls } from './operations/calls/keyed-calls.ts';
 import { Promoter } from './operations/calls/promote.ts';
 import type { Operation } from './operations/operation.ts';
 import { Operations } from './operations/operations.ts';
-import { AnnouncedChanges } from './operations/outbox/announced-changes.ts';
-import { ChangeWriter } from './operations/outbox/changes.ts';
+import { ChangeWriter } from './operations/outbox/change-writer.ts';
 import { Dispatcher } from './operations/outbox/dispatch.ts';
 import { DispatchMarks } from './operations/outbox/dispatch-marks.ts';
 import { Recorder } from './operations/outbox/record.ts';
@@ -105,7 +105,7 @@ export function wireCore(config: Config, deps: CoreDeps): Core {
       maxPendingBytes: bounds.maxUnpublishedBytes,
       maxPendingPerTopic: bounds.maxUnpublishedPerTopic,
     },
-    { bootId, publisher: channel.publisher, changes: changeWriter, marks, outbox: store, clock, nowMs, logger },
+    { bootId, publisher: channel.publisher, changeWriter, marks, outbox: store, clock, nowMs, logger },
   );
   const promoter = new Promoter({ bootId, recorder, dispatcher, calls, logger });
   const onLeaseDoubt = (): void => leases.doubt();

@@ -190,7 +190,20 @@ export class KafkaPublisher implements CommandPublisher, RecordSender {
   #startSend(topic: string, partition: number, records: readonly SizedRecord[]): SendAttempt {
     const { producer, catalog, requestTimeoutMs } = this.#deps;
     const start = () => startSend(producer, topic, partition, records, requestTimeoutMs);
-    return catalog.known(topic) === null ? startSendOnceFound(catalog.lookUp(topic), start) : start();
+    const known = catalog.known(topic);
+    if (known !== null && partition < known.partitionCount) return start();
+    return startSendOnceFound(this.#findPartition(topic, partition), start);
+  }
+
+  async #findPartition(topic: string, partition: number): Promise<void> {
+    const { partitionCount } = await this.#deps.catalog.lookUp(topic);
+    if (partition < partitionCount) return;
+    throw new TopicRefusedError(
+      'unknown_topic',
+      `topic ${topic} was made anew with ${partitionCount} partitions`,
+      0,
+      null,
+    );
   }
 
   async #isTopicGone(topic: string): Promise<boolean> {

@@ -1,5 +1,5 @@
 import type { RecordSender, ResealCommand } from '../operations/channel-ports.ts';
-import type { Outbox } from '../operations/outbox/outbox.ts';
+import type { Outbox } from '../operations/outbox/outbox-port.ts';
 import type { OperationChanges } from '../operations/store-ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -63,7 +63,6 @@ export interface ChoresDeps {
   readonly forms: OwedRecordForms;
   /** Database time as far as this instance knows it, Unix ms. */
   readonly nowMs: () => number;
-  /** Told what a chore has changed: wakes the waiters of this instance. */
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly logger: Logger;

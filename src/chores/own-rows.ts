@@ -1,4 +1,4 @@
-import type { Outbox } from '../operations/outbox/outbox.ts';
+import type { Outbox } from '../operations/outbox/outbox-port.ts';
 import type { BoundCounter } from '../runtime/metrics.ts';
 import type { Chore } from './chore.ts';
 import type { Uptake } from './uptake.ts';

@@ -1,4 +1,4 @@
-import type { Outbox } from '../operations/outbox/outbox.ts';
+import type { Outbox } from '../operations/outbox/outbox-port.ts';
 import { pause } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { BoundCounter } from '../runtime/metrics.ts';

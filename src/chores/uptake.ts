@@ -1,6 +1,6 @@
 import type { ResealCommand } from '../operations/channel-ports.ts';
 import type { Dispatcher } from '../operations/outbox/dispatch.ts';
-import type { ClaimBounds, Outbox, OutboxRow } from '../operations/outbox/outbox.ts';
+import type { ClaimBounds, Outbox, OutboxRow } from '../operations/outbox/outbox-port.ts';
 import { Failure } from '../runtime/failure.ts';
 
 /** The part of the dispatcher that chores lean on. */

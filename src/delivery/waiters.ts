@@ -1,5 +1,5 @@
 import { RETRY_AFTER_MS } from '../operations/failures.ts';
-import type { SettlementWaits } from '../operations/inner-ports.ts';
+import type { SettlementWaits } from '../operations/gateway-ports.ts';
 import { isTerminal, type Operation } from '../operations/operation.ts';
 import type { OperationReads } from '../operations/store-ports.ts';
 import { Batcher } from '../runtime/batch.ts';

@@ -1,4 +1,4 @@
-/** What operations ask of the channel: a command record, and the publishing of it. */
+/** What operations ask of the channel: a command record and the publishing of it, and records of Sluice's own. */
 import type { HeaderText } from './operation.ts';
 
 /** Headers of a record in order; a name may stand twice (`kafka_replyPartition` in the dialect `both`). */

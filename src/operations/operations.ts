@@ -8,7 +8,7 @@ import type { CommandPublisher, PublishReceipt, SealCommand } from './channel-po
 import { formatCorrelation } from './correlation.ts';
 import { type Departure, dispatchOf, expiredFailure, newOperation } from './departure.ts';
 import { failureOfAccept, failureOfPublish, RETRY_AFTER_MS, reusedFailure } from './failures.ts';
-import type { HomeLease, SettlementWaits } from './inner-ports.ts';
+import type { HomeLease, SettlementWaits } from './gateway-ports.ts';
 import type { Invocation, Outcome } from './invocation.ts';
 import { isTerminal, type Operation } from './operation.ts';
 import type { Dispatcher } from './outbox/dispatch.ts';

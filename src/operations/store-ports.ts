@@ -1,4 +1,7 @@
-/** What operations ask of the store: rows inserted, changed by events, and read. */
+/**
+ * What operations ask of the store: rows inserted, changed by events, and read; and the fold that the store asks for in
+ * turn. What only the outbox asks stands in `outbox/outbox-port.ts`.
+ */
 import type { CommandRecord, PublishReceipt } from './channel-ports.ts';
 import type { Operation, OperationError, OperationResult, OperationState, Progress } from './operation.ts';
 import type { ReplyPosition } from './reply.ts';

@@ -1,4 +1,4 @@
-import type { HomeLease } from '../operations/inner-ports.ts';
+import type { HomeLease } from '../operations/gateway-ports.ts';
 import type { LeaseProof } from '../operations/store-ports.ts';
 import { backoffDelays, pause } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';

@@ -34,7 +34,6 @@ export interface SettlerDeps {
   readonly changes: OperationChanges;
   readonly calls: AwaitedCalls;
   readonly marks: DispatchMarks;
-  /** Wakes the waiters of this instance with what the transaction returned, never with the message. */
   /** A transaction found the lease gone or moved: the lease row decides. */
   readonly onLeaseDoubt: () => void;
   /** Whether a request of this instance waits for a recorded operation. */

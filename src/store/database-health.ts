@@ -11,11 +11,14 @@ interface Refusal {
 const MAX_REFUSED = 16;
 /** A statement that nobody asks for any more would else be reported for ever, also once the database is well. */
 const REMEMBERED_MS = 5 * 60_000;
+/** SQLSTATE read_only_sql_transaction. */
+const READ_ONLY = '25006';
 
 /**
  * How a database does, by the last answers. Pools on one server share it, so that what one of them finds out the others
  * need not. A database that answers may refuse a statement all the same, such as each insert while its disk is full, and
- * answer all others: so a refusal stands until the same statement succeeds, not until any does.
+ * answer all others: so a refusal stands until the same statement succeeds, not until any does. Only of a server that had
+ * become read-only each is over once one of them is.
  */
 export class DatabaseHealth {
   /** Null after a statement was answered, the reason after a connection failed. */
@@ -33,14 +36,11 @@ export class DatabaseHealth {
     if (this.#refusals.size > 0) this.#forget(sql);
   }
 
-  /**
-   * What is the server's as a whole (its disk, its being a standby) is over for all once it is for one; a right or a name
-   * (class 42) is one statement's own.
-   */
+  /** A full disk may have room for one statement and not for the next; a standby takes writes from its promotion on. */
   #forget(sql: string): void {
     const state = this.#refusals.get(sql)?.state;
     this.#refusals.delete(sql);
-    if (state === undefined || state.startsWith('42')) return;
+    if (state !== READ_ONLY) return;
     for (const [other, refusal] of this.#refusals) if (refusal.state === state) this.#refusals.delete(other);
   }
 

@@ -1,6 +1,6 @@
 import { eventOf } from '../operations/events.ts';
 import { isTerminal, type OperationError } from '../operations/operation.ts';
-import type { ClaimBounds, Outbox, OutboxRow } from '../operations/outbox/outbox.ts';
+import type { ClaimBounds, Outbox, OutboxRow } from '../operations/outbox/outbox-port.ts';
 import type { OperationChange, OperationChanges } from '../operations/store-ports.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Queryable } from './database.ts';

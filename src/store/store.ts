@@ -1,6 +1,6 @@
 import type { ChoresLease, DueOperations, OwedRecords, Retention, Unreconciled } from '../chores/ports.ts';
 import type { ChangeHints } from '../delivery/ports.ts';
-import type { Outbox } from '../operations/outbox/outbox.ts';
+import type { Outbox } from '../operations/outbox/outbox-port.ts';
 import type { UnreconciledReads } from '../operations/resource/administration.ts';
 import type { Fold, OperationChanges, OperationInserts, OperationReads } from '../operations/store-ports.ts';
 import type { LeaseStore } from '../replies/ports.ts';

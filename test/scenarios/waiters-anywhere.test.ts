@@ -87,6 +87,8 @@ describeWithBoth('an operation that another instance began and settles', () => {
   it('shows its progress to a long poll by a notification', async () => {
     const id = await start('progress', 'progress');
     await expect.poll(() => doors.isReached('progress begin'), POLL).toBe(true);
+    // The worker's sign of life is in: nothing but its progress can end the long poll any more.
+    await expect.poll(async () => (await hinted.rest.get(`/operations/${id}`)).body.state, POLL).toBe('running');
     let etag = (await hinted.rest.get(`/operations/${id}`)).headers.get('etag')!;
     const next = async () => {
       const answer = await wait(hinted, id, { 'if-none-match': etag });

@@ -76,6 +76,14 @@ export default class SummaryReporter implements Reporter {
     });
   }
 
+  /** At once, for a run that is cut off never gets to its summary. */
+  onTestCaseResult(test: TestCase): void {
+    const { state, errors } = test.result();
+    if (state !== 'failed') return;
+    const reasons = errors?.map(({ message, stack }) => `${message}\n${stack ?? ''}`.slice(0, 2_000)) ?? [];
+    process.stdout.write(`FAILED ${test.fullName} (${test.module.relativeModuleId})\n${reasons.join('\n')}\n`);
+  }
+
   onTestRunEnd(modules: ReadonlyArray<TestModule>, unhandled: ReadonlyArray<SerializedError>): void {
     this.#summary = summarise(modules, unhandled, process.env['SLUICE_REQUIRE_REAL'] === '1');
     if (this.#summary.failed > 0) process.exitCode = 1;

@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Expiry } from '../../src/chores/expiry.ts';
 import { Watermark } from '../../src/chores/watermark.ts';
+import { AnnouncedChanges } from '../../src/operations/announced-changes.ts';
 import { eventOf } from '../../src/operations/events.ts';
 import type { Operation } from '../../src/operations/operation.ts';
-import { AnnouncedChanges } from '../../src/operations/outbox/announced-changes.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { FakeLog, FakeRows, forever, type Row, settle, uncounted } from './chores-support.ts';
 

@@ -10,7 +10,7 @@ import {
 } from '../../src/operations/channel-ports.ts';
 import { createFold } from '../../src/operations/fold.ts';
 import { isTerminal, type Operation } from '../../src/operations/operation.ts';
-import type { ClaimBounds, Outbox, OutboxRow } from '../../src/operations/outbox/outbox.ts';
+import type { ClaimBounds, Outbox, OutboxRow } from '../../src/operations/outbox/outbox-port.ts';
 import {
   type ChangeOutcome,
   type OperationChange,

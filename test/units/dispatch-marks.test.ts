@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { eventOf } from '../../src/operations/events.ts';
-import type { ChangeWriter } from '../../src/operations/outbox/changes.ts';
+import type { ChangeWriter } from '../../src/operations/outbox/change-writer.ts';
 import { DispatchMarks } from '../../src/operations/outbox/dispatch-marks.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 

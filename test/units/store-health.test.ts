@@ -21,7 +21,15 @@ describe('a statement that is refused', () => {
     expect(health.describe()).toBeNull();
   });
 
-  it('for what is the server’s as a whole is over for all once it is for one that had met it', () => {
+  it('is reported also where another one that had met the same goes through', () => {
+    const { health } = openHealth();
+    health.noteFailure('INSERT', failed('53100', 'No space left on device'));
+    health.noteFailure('HEARTBEAT', failed('53100', 'No space left on device'));
+    health.noteSuccess('HEARTBEAT');
+    expect(health.describe()).toContain('No space left');
+  });
+
+  it('by a server that takes no writes is over for all once one of them is taken', () => {
     const { health } = openHealth();
     health.noteFailure('HEARTBEAT', failed('25006', 'read-only'));
     health.noteFailure('INSERT', failed('25006', 'read-only'));

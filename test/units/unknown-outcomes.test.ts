@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { PublishReceipt } from '../../src/operations/channel-ports.ts';
 import { PublishError } from '../../src/operations/channel-ports.ts';
-import { ChangeWriter } from '../../src/operations/outbox/changes.ts';
+import { ChangeWriter } from '../../src/operations/outbox/change-writer.ts';
 import { Dispatcher } from '../../src/operations/outbox/dispatch.ts';
 import { DispatchMarks } from '../../src/operations/outbox/dispatch-marks.ts';
 import { Recorder } from '../../src/operations/outbox/record.ts';
@@ -114,7 +114,7 @@ describe('the dispatcher', () => {
     const publisher = { assertFits: () => undefined, publish: vi.fn(publish) };
     const givenBack: unknown[] = [];
     const outbox = { giveBack: async (_boot: string, rows: readonly unknown[]) => void givenBack.push(...rows) };
-    const deps = { bootId: 'boot', publisher, changes: writer, outbox, clock, logger: silentLogger };
+    const deps = { bootId: 'boot', publisher, changeWriter: writer, outbox, clock, logger: silentLogger };
     const marks = new DispatchMarks(writer, { delayMs: 50 }, { clock });
     const dispatcher = new Dispatcher(BOUNDS, { ...deps, marks, nowMs: () => clock.monotonicMs() });
     const { record } = aNewOperation();
@@ -223,7 +223,15 @@ describe('the dispatcher', () => {
     );
     const publisher = { assertFits: () => undefined, publish: async () => ({ partition: 0, offset: 1n }) };
     const outbox = { giveBack: async () => undefined };
-    const deps = { bootId: 'boot', publisher, changes: writer, outbox, clock, nowMs: () => 0, logger: silentLogger };
+    const deps = {
+      bootId: 'boot',
+      publisher,
+      changeWriter: writer,
+      outbox,
+      clock,
+      nowMs: () => 0,
+      logger: silentLogger,
+    };
     const dispatcher = new Dispatcher(BOUNDS, {
       ...deps,
       marks: new DispatchMarks(writer, { delayMs: 50 }, { clock }),

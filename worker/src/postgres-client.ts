@@ -29,11 +29,16 @@ export interface PostgresBounds {
   readonly clock: Clock;
 }
 
+/** Several stores may share a pool. */
+const heardPools = new WeakSet<object>();
+
 /**
  * A server that goes down may say so in the same packet as its greeting. `pg` emits that as an error while the connection
  * is on its way from the pool, when neither the pool nor its borrower listens, and the process would end.
  */
 export function surviveNewConnections<Client extends PostgresClient>(pool: PostgresPool<Client>): void {
+  if (heardPools.has(pool)) return;
+  heardPools.add(pool);
   pool.on?.('connect', (client) => client.on?.('error', () => {}));
 }
 

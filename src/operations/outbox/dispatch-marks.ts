@@ -1,6 +1,6 @@
 import type { Clock } from '../../runtime/clock.ts';
 import type { OperationEvent } from '../store-ports.ts';
-import type { ChangeWriter } from './changes.ts';
+import type { ChangeWriter } from './change-writer.ts';
 
 interface Mark {
   readonly event: OperationEvent;
@@ -17,22 +17,22 @@ interface Mark {
  * Invariant: in the order of being due; a mark stays until it is written or its operation's settlement is committed.
  */
 export class DispatchMarks {
-  readonly #changes: ChangeWriter;
+  readonly #changeWriter: ChangeWriter;
   readonly #clock: Clock;
   readonly #delayMs: number;
   readonly #marks = new Map<string, Mark>();
   #cancelTimer: (() => void) | null = null;
   #isHurried = false;
 
-  constructor(changes: ChangeWriter, options: { readonly delayMs: number }, deps: { readonly clock: Clock }) {
-    this.#changes = changes;
+  constructor(changeWriter: ChangeWriter, options: { readonly delayMs: number }, deps: { readonly clock: Clock }) {
+    this.#changeWriter = changeWriter;
     this.#delayMs = options.delayMs;
     this.#clock = deps.clock;
   }
 
   /** Resolves once the row says so, or says more. At stop, or after `hurry`, it is written at once. */
   add(operationId: string, event: OperationEvent): Promise<void> {
-    if (this.#isHurried) return this.#changes.write({ operationId, events: [event] });
+    if (this.#isHurried) return this.#changeWriter.write({ operationId, events: [event] });
     return new Promise((resolve) => {
       const dueAtMs = this.#clock.monotonicMs() + this.#delayMs;
       this.#marks.set(operationId, { event, dueAtMs, resolve, state: 'waiting' });
@@ -90,7 +90,7 @@ export class DispatchMarks {
 
   #write(operationId: string, mark: Mark): void {
     mark.state = 'writing';
-    void this.#changes.write({ operationId, events: [mark.event] }).then(() => this.#end(operationId, mark));
+    void this.#changeWriter.write({ operationId, events: [mark.event] }).then(() => this.#end(operationId, mark));
   }
 
   #end(operationId: string, mark: Mark): void {

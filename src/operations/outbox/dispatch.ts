@@ -6,10 +6,10 @@ import { type CommandPublisher, type CommandRecord, PublishError, type PublishRe
 import { eventOf } from '../events.ts';
 import { PUBLISH_DETAIL } from '../failures.ts';
 import type { OperationError } from '../operation.ts';
-import type { ChangeWriter } from './changes.ts';
+import type { ChangeWriter } from './change-writer.ts';
 import type { DispatchMarks } from './dispatch-marks.ts';
 import { type DispatchBounds, type DispatchRoom, DispatchSlots } from './dispatch-slots.ts';
-import type { Outbox } from './outbox.ts';
+import type { Outbox } from './outbox-port.ts';
 
 const REPEAT = { firstMs: 200, maxMs: 5000 };
 /** One call of the channel's own repeats; between two of them the operation's deadline is looked at. */
@@ -47,7 +47,7 @@ interface Sending {
 export interface DispatcherDeps {
   readonly bootId: string;
   readonly publisher: CommandPublisher;
-  readonly changes: ChangeWriter;
+  readonly changeWriter: ChangeWriter;
   readonly marks: DispatchMarks;
   readonly outbox: Pick<Outbox, 'giveBack'>;
   readonly clock: Clock;
@@ -203,14 +203,14 @@ export class Dispatcher {
     const mark = eventOf('dispatched', this.#deps.nowMs(), { published, afterAttempt: attempt });
     if (work.endsAtAck) {
       const events = [mark, eventOf('succeeded', this.#deps.nowMs())];
-      return this.#deps.changes.write({ operationId, events });
+      return this.#deps.changeWriter.write({ operationId, events });
     }
-    if (work.ordered) return this.#deps.changes.write({ operationId, events: [mark] });
+    if (work.ordered) return this.#deps.changeWriter.write({ operationId, events: [mark] });
     return this.#deps.marks.add(operationId, mark);
   }
 
   #fail(work: Dispatch, cause: PublishError, maybeSent: boolean): Promise<void> {
-    const { bootId, nowMs, changes } = this.#deps;
+    const { bootId, nowMs, changeWriter } = this.#deps;
     const isTooLarge = cause.problem === 'too_large';
     const error: OperationError = {
       code: isTooLarge ? 'REQUEST_TOO_LARGE' : 'CHANNEL_UNAVAILABLE',
@@ -221,6 +221,6 @@ export class Dispatcher {
     };
     // Of this attempt: another one may be on its way by now.
     const event = eventOf('failed', nowMs(), { error, by: bootId, afterAttempt: work.attempt });
-    return changes.write({ operationId: work.operationId, events: [event] });
+    return changeWriter.write({ operationId: work.operationId, events: [event] });
   }
 }

@@ -1,6 +1,6 @@
 import { Failure } from '../../runtime/failure.ts';
 import { timeOfIdMs } from '../../runtime/ids.ts';
-import type { SettlementWaits } from '../inner-ports.ts';
+import type { SettlementWaits } from '../gateway-ports.ts';
 import { isTerminal, type Operation, type Principal } from '../operation.ts';
 import type { OperationReads, RecordedEvent } from '../store-ports.ts';
 import { type ListRequest, listPage, type OperationPage } from './list.ts';

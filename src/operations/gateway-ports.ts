@@ -1,4 +1,4 @@
-/** What operations lean on inside the gateway. */
+/** What operations lean on inside the gateway: the home lease (`replies/leases.ts`) and the waiting (`delivery/waiters.ts`). */
 import type { Operation } from './operation.ts';
 import type { LeaseProof } from './store-ports.ts';
 

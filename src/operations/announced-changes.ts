@@ -1,5 +1,5 @@
-import type { Operation } from '../operation.ts';
-import type { ChangeOutcome, OffsetMove, OperationChange, OperationChanges } from '../store-ports.ts';
+import type { Operation } from './operation.ts';
+import type { ChangeOutcome, OffsetMove, OperationChange, OperationChanges } from './store-ports.ts';
 
 /** Changes whose outcome those who wait here are told: what the transaction returned, never what was asked of it. */
 export class AnnouncedChanges implements OperationChanges {
