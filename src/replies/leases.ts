@@ -3,6 +3,8 @@ import type { LeaseProof } from '../operations/store-ports.ts';
 import { backoffDelays, pause } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
+import { isIdle, shareOf } from './lease-share.ts';
+import { LostCommits } from './lost-commits.ts';
 import type { PartitionCursor } from './partition-cursor.ts';
 import type { HeartbeatResult, LeaseProgress, LeaseRow, LeaseStore, ReplySource } from './ports.ts';
 import type { ReplyLoop } from './reply-loop.ts';
@@ -44,10 +46,12 @@ export class ReplyLeases implements HomeLease {
   /** Monotonic; until then nobody else's lease is taken. */
   #cautiousUntilMs = Number.NEGATIVE_INFINITY;
   readonly #lingering = new Map<number, () => void>();
+  readonly #lostCommits: LostCommits;
 
   constructor(options: LeaseOptions, deps: LeaseDeps) {
     this.#options = options;
     this.#deps = deps;
+    this.#lostCommits = new LostCommits(deps);
   }
 
   /**
@@ -131,6 +135,7 @@ export class ReplyLeases implements HomeLease {
   async #beat(): Promise<void> {
     const { store, source, loop } = this.#deps;
     const { bootId, leaseMs } = this.#options;
+    this.#lostCommits.notePositions();
     const progress = this.#collectProgress();
     let result: HeartbeatResult;
     try {
@@ -175,7 +180,8 @@ export class ReplyLeases implements HomeLease {
   #reconcile(rows: readonly LeaseRow[]): void {
     for (const cursor of [...this.#deps.loop.cursors()]) {
       const row = rows.find(({ partition }) => partition === cursor.partition);
-      if (row && row.owner === this.#options.bootId && row.fence === cursor.fence) this.#alignCursor(cursor, row);
+      const isOurs = row?.owner === this.#options.bootId && row.fence === cursor.fence;
+      if (isOurs && !this.#lostCommits.show(row)) this.#alignCursor(cursor, row);
       else this.#lose(cursor);
     }
   }
@@ -217,14 +223,21 @@ export class ReplyLeases implements HomeLease {
       this.#trouble = `all ${leases.length} reply partitions are leased by other instances; waiting for one`;
       return;
     }
+    // A channel that hangs makes each taking slow, and a beat must not be missed for it: the next one goes on.
+    const untilMs = this.#deps.clock.monotonicMs() + this.#options.heartbeatMs;
+    // Nobody else may take what is ours, and each beat renews it: it is read before anything is taken or given back.
+    const ours = free.filter(({ owner }) => owner === this.#options.bootId);
+    await this.#takeUpTo(leases.length, ours, untilMs);
     const share = shareOf(result);
     const owned = [...this.#deps.loop.cursors()].map(({ partition }) => partition);
     if (owned.length > share) return this.#giveBack(owned, owned.length - share);
-    // A channel that hangs makes each taking slow, and a beat must not be missed for it: the next one goes on.
-    const untilMs = this.#deps.clock.monotonicMs() + this.#options.heartbeatMs;
-    for (const row of free) {
-      if ([...this.#deps.loop.cursors()].length >= share || this.#deps.clock.monotonicMs() >= untilMs) return;
-      if (this.#deps.loop.cursor(row.partition) === undefined) await this.#take(row.partition, false);
+    await this.#takeUpTo(share, free, untilMs);
+  }
+
+  async #takeUpTo(count: number, free: readonly LeaseRow[], untilMs: number): Promise<void> {
+    for (const { partition } of free) {
+      if ([...this.#deps.loop.cursors()].length >= count || this.#deps.clock.monotonicMs() >= untilMs) return;
+      if (this.#deps.loop.cursor(partition) === undefined) await this.#take(partition, false);
     }
   }
 
@@ -255,6 +268,7 @@ export class ReplyLeases implements HomeLease {
     const bounds = await watch.askBounds(partition);
     const lease = await store.take({ topic: source.topic, partition, bootId, home, leaseMs });
     if (lease === null) return null;
+    this.#lostCommits.prepare(lease);
     const sound = await watch.check(lease, bounds);
     loop.open(sound);
     source.adopt(partition, sound.nextOffset);
@@ -276,19 +290,4 @@ export class ReplyLeases implements HomeLease {
     }
     await store.release(source.topic, this.#options.bootId, surplus);
   }
-}
-
-/**
- * Rounded up, so that every partition has a reader; but down while an instance has none: else those who came before would
- * keep all between them, or take back what one of them gave up for the newcomer.
- */
-function shareOf({ leases, liveInstances }: HeartbeatResult): number {
-  const owners = new Set(leases.map(({ owner }) => owner));
-  const isSomeoneWithout = liveInstances.some((bootId) => !owners.has(bootId));
-  const exact = leases.length / Math.max(liveInstances.length, 1);
-  return isSomeoneWithout ? Math.max(1, Math.floor(exact)) : Math.ceil(exact);
-}
-
-function isIdle(cursor: PartitionCursor | undefined): boolean {
-  return cursor !== undefined && !cursor.writing && cursor.queued === 0;
 }

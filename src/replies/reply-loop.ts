@@ -82,6 +82,11 @@ export class ReplyLoop implements HeldReplies {
     return this.#cursors.values();
   }
 
+  /** Rows of calls that ended may be open again. */
+  lookUpForgotten(): void {
+    this.#calls.lookUpForgotten();
+  }
+
   /** Replies that came while the heartbeat was the writer of their partition found it busy: nobody else settles them. */
   settleWaiting(): void {
     for (const cursor of this.#cursors.values()) this.#deps.settler.kick(cursor);

@@ -1,3 +1,4 @@
+import { StoreError } from '../operations/store-ports.ts';
 import type { Database, Queryable } from './database.ts';
 import type { Migration } from './statements.ts';
 import { sqlStateOf } from './store-error.ts';
@@ -6,19 +7,26 @@ import { sqlStateOf } from './store-error.ts';
 const LOCK_KEY = '126909320749925';
 /** A migration may wait for the one of another instance, and may rewrite a table. */
 const MIGRATION_TIMEOUT_MS = 120_000;
+/**
+ * Who wants a table for itself is waited for by all who come after: a migration behind a backup that reads for an hour would
+ * stop everybody for so long. So it gives way, and comes again later. Below the server's `deadlock_timeout` (1 s), so that
+ * in a circle it is not one of the others that ends.
+ */
+const GIVE_WAY = "SET LOCAL lock_timeout = '500ms'";
 const UNDEFINED_TABLE = '42P01';
+const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
  * Applies what is missing, each migration in a transaction of its own under a lock that the transaction's end releases
  * (behind a pooler there are no session locks). Names that this version does not know are left alone: migrations only
- * expand, so an older gateway runs beside a newer one. Returns the names applied. Throws `StoreError`.
+ * expand, so an older gateway runs beside a newer one. Returns the names applied. Throws `StoreError`, also where one gave way
+ * to a transaction that holds a table which it changes: those before it are applied.
  */
 export async function migrate(database: Database, migrations: readonly Migration[]): Promise<readonly string[]> {
   const known = await readApplied(database);
   const applied: string[] = [];
   for (const migration of migrations.filter(({ name }) => !known.has(name))) {
-    const done = await database.transaction((tx) => apply(tx, migration), { queryTimeoutMs: MIGRATION_TIMEOUT_MS });
-    if (done) applied.push(migration.name);
+    if (await applyAlone(database, migration)) applied.push(migration.name);
   }
   return applied;
 }
@@ -34,10 +42,22 @@ async function readApplied(queryable: Queryable): Promise<ReadonlySet<string>> {
   }
 }
 
+async function applyAlone(database: Database, migration: Migration): Promise<boolean> {
+  try {
+    return await database.transaction((tx) => apply(tx, migration), { queryTimeoutMs: MIGRATION_TIMEOUT_MS });
+  } catch (error) {
+    if (sqlStateOf(error) !== LOCK_NOT_AVAILABLE) throw error;
+    const message = `migration ${migration.name} gives way to a transaction that holds its tables (a backup?)`;
+    throw new StoreError(message, { certainlyNotWritten: true, cause: error });
+  }
+}
+
 async function apply(tx: Queryable, migration: Migration): Promise<boolean> {
   await tx.query('SELECT pg_advisory_xact_lock($1::int8)', [LOCK_KEY]);
   await prepareSchema(tx);
   if ((await readApplied(tx)).has(migration.name)) return false;
+  // Not before: other instances' migrations are waited for.
+  await tx.query(GIVE_WAY, []);
   await tx.execute(migration.script);
   await tx.query('INSERT INTO sluice.sluice_migration (name) VALUES ($1::text)', [migration.name]);
   return true;

@@ -83,3 +83,24 @@ function itGoesOn(findUrl: () => Promise<string | null>): void {
 
 describe('a database with rows of the version before, embedded', () => itGoesOn(async () => null));
 describeWithPostgres('a database with rows of the version before, on PostgreSQL', () => itGoesOn(createTestDatabase));
+
+describeWithPostgres('a migration beside a transaction that reads for long', () => {
+  const newer = { name: 'newer', script: 'ALTER TABLE sluice.operation ADD COLUMN newer text' };
+  let database: Database;
+  beforeAll(async () => {
+    database = await openDatabase({ ...TEST_STORE_CONFIG, databaseUrl: await createTestDatabase() }, testStoreDeps);
+    await migrate(database, loadMigrations());
+  });
+  afterAll(() => database?.close());
+
+  it('gives way while it reads, and is applied afterwards', async () => {
+    await database.transaction(async (reader) => {
+      await reader.query('LOCK TABLE sluice.operation IN ACCESS SHARE MODE', []);
+      await expect(migrate(database, [...loadMigrations(), newer])).rejects.toMatchObject({
+        certainlyNotWritten: true,
+        message: expect.stringContaining('newer gives way'),
+      });
+    });
+    expect(await migrate(database, [...loadMigrations(), newer])).toEqual(['newer']);
+  });
+});

@@ -2,10 +2,12 @@
 import { breakConnections, poolConnections } from './scenarios/break-database.ts';
 import { crossInstances } from './scenarios/cross-instances.ts';
 import { deleteTopic } from './scenarios/delete-topic.ts';
+import { failOver, failOverAsync } from './scenarios/fail-over.ts';
 import { killEmbedded } from './scenarios/kill-embedded.ts';
 import { killGateways } from './scenarios/kill-gateways.ts';
 import { killPostgres } from './scenarios/kill-postgres.ts';
 import { killWorkers } from './scenarios/kill-workers.ts';
+import { migrateUnderLoad } from './scenarios/migrate-under-load.ts';
 import { pauseGateway } from './scenarios/pause-gateway.ts';
 import { replyBadly } from './scenarios/reply-badly.ts';
 import { roll, rollContract } from './scenarios/roll.ts';
@@ -23,6 +25,8 @@ export const scenarios: readonly Scenario[] = [
   deleteTopic,
   stopAllGateways,
   killPostgres,
+  failOver,
+  failOverAsync,
   breakConnections,
   poolConnections,
   killWorkers,
@@ -31,6 +35,7 @@ export const scenarios: readonly Scenario[] = [
   shiftOneClock,
   roll,
   rollContract,
+  migrateUnderLoad,
   crossInstances,
   takeOver,
 ];

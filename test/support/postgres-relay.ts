@@ -1,9 +1,12 @@
-// Ways to a real PostgreSQL that come up late, or that do something of their own with the first connection.
+// Ways to a real PostgreSQL that come up late, lead elsewhere after a while, or do something of their own with the first
+// connection.
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 
 export interface Relay {
   /** Of the same database, through the relay. */
   readonly url: string;
+  /** Ends all connections; from now on it leads to the server of this URL, as a name does that is given to another one. */
+  pointTo(databaseUrl: string): void;
   close(): Promise<void>;
 }
 
@@ -16,8 +19,11 @@ const GREETING_AND_END = Buffer.concat([
 
 /** From when it is opened it forwards a port of 127.0.0.1 (0: a free one). */
 export async function openRelay(databaseUrl: string, port = 0, takeFirst?: (inbound: Socket) => void): Promise<Relay> {
-  const target = new URL(databaseUrl);
+  let target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
+  const endAll = () => {
+    for (const socket of sockets) socket.destroy();
+  };
   const keep = (socket: Socket) => {
     sockets.add(socket);
     return socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
@@ -32,14 +38,21 @@ export async function openRelay(databaseUrl: string, port = 0, takeFirst?: (inbo
     }
     const outbound = keep(createConnection({ host: target.hostname, port: Number(target.port || 5432) }));
     inbound.pipe(outbound).pipe(inbound);
+    // A side that is refused or reset has no end that a pipe would hand on.
+    inbound.on('close', () => outbound.destroy());
+    outbound.on('close', () => inbound.destroySoon());
   });
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   const url = new URL(databaseUrl);
   url.host = `127.0.0.1:${(server.address() as { port: number }).port}`;
   return {
     url: url.href,
+    pointTo: (other) => {
+      target = new URL(other);
+      endAll();
+    },
     close: () => {
-      for (const socket of sockets) socket.destroy();
+      endAll();
       return new Promise((resolve) => server.close(() => resolve()));
     },
   };

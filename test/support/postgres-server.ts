@@ -29,6 +29,13 @@ export interface PostgresServer {
   stop(): Promise<void>;
 }
 
+export interface PostgresOptions {
+  /** Over those that every test server has. */
+  settings?: Readonly<Record<string, string>>;
+  /** Fills the data folder, which is not there yet; by default with a new cluster. */
+  fill?: (data: string) => Promise<void>;
+}
+
 interface Binaries {
   initdb: string;
   postgres: string;
@@ -40,7 +47,7 @@ interface Owner {
 }
 
 /** Starts a server of its own and resolves when it answers (about 1 s). Throws where there are no binaries for this platform. */
-export async function startPostgres(): Promise<PostgresServer> {
+export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
   const owner = findOwner();
   const folder = await mkdtemp(join(tmpdir(), 'sluice-postgres-'));
   let child: SupervisedProcess | undefined;
@@ -55,12 +62,13 @@ export async function startPostgres(): Promise<PostgresServer> {
     await chmod(folder, 0o700);
     const binaries = await findUsableBinaries(folder, owner);
     const data = join(folder, 'data');
-    await initialise(binaries, data, owner);
+    if (options.fill) await fillFor(owner, data, options.fill);
+    else await initialise(binaries, data, owner);
     const [port] = await findFreePorts(1);
     const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
     const start = async () => {
       child = await startSupervised({
-        command: [binaries.postgres, '-D', data, ...renderSettings(port!)],
+        command: [binaries.postgres, '-D', data, ...renderSettings(port!, options.settings)],
         logFile: join(folder, 'postgres.log'),
         folder,
         // SIGKILL to the postmaster would leave its children for a moment; SIGQUIT takes them along.
@@ -111,7 +119,7 @@ export async function query(url: string, statement: string): Promise<pg.QueryRes
   }
 }
 
-function renderSettings(port: number): string[] {
+function renderSettings(port: number, more: Readonly<Record<string, string>> = {}): string[] {
   const settings = {
     port: String(port),
     listen_addresses: '127.0.0.1',
@@ -122,6 +130,7 @@ function renderSettings(port: number): string[] {
     full_page_writes: 'off',
     timezone: 'UTC',
     log_timezone: 'UTC',
+    ...more,
   };
   return Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
 }
@@ -159,6 +168,12 @@ async function findUsableBinaries(folder: string, owner: Owner | undefined): Pro
 async function initialise(binaries: Binaries, data: string, owner: Owner | undefined): Promise<void> {
   const options = ['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'];
   await run(binaries.initdb, ['-D', data, ...options], { ...owner, cwd: dirname(data), timeout: startTimeoutMs });
+}
+
+/** What is filled in belongs to whoever fills it. */
+async function fillFor(owner: Owner | undefined, data: string, fill: (data: string) => Promise<void>): Promise<void> {
+  await fill(data);
+  if (owner) await run('chown', ['-R', `${owner.uid}:${owner.gid}`, data]);
 }
 
 async function waitUntilAnswering(url: string, child: SupervisedProcess): Promise<void> {

@@ -31,11 +31,16 @@ export class AwaitedCalls {
   }
 
   /**
-   * True once a promoted call was forgotten to keep the bound. From then on a reply to a call of this boot that is not
-   * here may still have a row, so it must be looked up instead of dropped.
+   * True once a promoted call was forgotten to keep the bound, or ended in commits that are lost. From then on a reply to a
+   * call of this boot that is not here may still have a row, so it must be looked up instead of dropped.
    */
   get forgotRecorded(): boolean {
     return this.#forgotRecorded;
+  }
+
+  /** The store has lost commits: what was forgotten as done may be open again. */
+  lookUpForgotten(): void {
+    this.#forgotRecorded = true;
   }
 
   /** Throws `Failure` `OVERLOADED` at the bounds of open calls. */

@@ -10,6 +10,7 @@ import { type JournalLine, readJournal } from './journal.ts';
 import { watchLeases } from './lease-watch.ts';
 import { routeOf } from './routes.ts';
 import { makeRunFolder, removeRunFolder } from './run-folder.ts';
+import type { StoredEffect } from './tally.ts';
 import { WorkerProcess, type WorkerSettings } from './worker-process.ts';
 
 export const CONTRACT_BEFORE = fileURLToPath(new URL('../contract/before', import.meta.url));
@@ -52,6 +53,8 @@ export interface ClusterPlan {
   readonly env?: (index: number) => Readonly<Record<string, string>>;
   /** What gateways use instead of the server itself: a proxy, a pooler. */
   readonly gatewayDatabaseUrl?: (databaseUrl: string) => string | Promise<string>;
+  /** Where workers keep marks and effects, if not beside the operations: one that the run leaves alone. */
+  readonly workerServer?: PostgresServer;
   readonly leaseMs?: number;
   readonly mayBeDegraded?: boolean;
 }
@@ -64,22 +67,26 @@ export class Cluster {
   readonly folder: string;
   readonly namespace: string;
   readonly databaseUrl: string;
+  /** Of the workers: their marks and effects. */
+  readonly workerDatabaseUrl: string;
   readonly gateways: GatewayProcess[] = [];
   readonly workers: WorkerProcess[] = [];
 
-  private constructor(servers: Servers, folder: string, namespace: string, databaseUrl: string) {
+  private constructor(servers: Servers, folder: string, namespace: string, databaseUrls: readonly [string, string]) {
     this.servers = servers;
     this.folder = folder;
     this.namespace = namespace;
-    this.databaseUrl = databaseUrl;
+    [this.databaseUrl, this.workerDatabaseUrl] = databaseUrls;
   }
 
   /** Resolves when every gateway is ready; whether workers have joined their group shows in the first answers. */
   static async start(servers: Servers, plan: ClusterPlan): Promise<Cluster> {
     const name = `faults-${randomBytes(4).toString('hex')}`;
     const folder = await makeRunFolder();
-    const databaseUrl = await servers.postgres.createDatabase(name.replace('-', '_'));
-    const cluster = new Cluster(servers, folder, name, databaseUrl);
+    const database = name.replace('-', '_');
+    const databaseUrl = await servers.postgres.createDatabase(database);
+    const workerDatabaseUrl = (await plan.workerServer?.createDatabase(database)) ?? databaseUrl;
+    const cluster = new Cluster(servers, folder, name, [databaseUrl, workerDatabaseUrl]);
     try {
       await cluster.#start(plan);
     } catch (error) {
@@ -99,7 +106,7 @@ export class Cluster {
       const env = { DATABASE_URL: nameApplication(gatewayDatabaseUrl, name), ...plan.env?.(index) };
       this.gateways.push(await GatewayProcess.plan({ name, folder, config, env, mayBeDegraded }));
     }
-    await this.query('create table faults_effect (operation_id text, call text)');
+    await query(this.workerDatabaseUrl, 'create table faults_effect (operation_id text, call text)');
     await Promise.all(this.gateways.map((gateway) => gateway.start()));
     await Promise.all(this.gateways.map((gateway) => gateway.waitUntilReady()));
     await watchLeases(this.databaseUrl);
@@ -107,6 +114,24 @@ export class Cluster {
     await Promise.all(
       plan.workers.flatMap(({ methods, warmUp = methods }) => warmUp.map((method) => this.warmUp(method))),
     );
+  }
+
+  /** One more, of the config of the first; others call it once it is ready. Resolves then. */
+  async addGateway(args?: readonly string[]): Promise<GatewayProcess> {
+    const name = `gateway-${this.gateways.length}`;
+    const { config, env } = this.gateways[0]!;
+    const own = { ...env, DATABASE_URL: nameApplication(env['DATABASE_URL']!, name) };
+    const plan = { name, folder: this.folder, config, env: own, ...(args && { args }) };
+    const gateway = await GatewayProcess.plan(plan);
+    try {
+      await gateway.start();
+      await gateway.waitUntilReady();
+      this.gateways.push(gateway);
+      return gateway;
+    } catch (error) {
+      await gateway.kill();
+      throw error;
+    }
   }
 
   /** Until a worker serves the method. */
@@ -133,7 +158,7 @@ export class Cluster {
         concurrency: concurrency ?? 16,
         topicPartitions: TOPIC_PARTITIONS,
         sessionTimeoutMs: SESSION_TIMEOUT_MS,
-        databaseUrl: marks === 'postgres' ? this.databaseUrl : null,
+        databaseUrl: marks === 'postgres' ? this.workerDatabaseUrl : null,
       });
       this.workers.push(worker);
       await worker.start();
@@ -169,10 +194,10 @@ export class Cluster {
     return readJournal(this.folder);
   }
 
-  /** Names of calls, one for each effect that workers made in their database. */
-  async storedEffects(): Promise<string[]> {
-    const { rows } = await this.query('select call from faults_effect');
-    return rows.map(({ call }) => String(call));
+  /** One for each effect that workers made in their database. */
+  async storedEffects(): Promise<StoredEffect[]> {
+    const statement = 'select operation_id as "operationId", call from faults_effect';
+    return (await query(this.workerDatabaseUrl, statement)).rows;
   }
 
   query(statement: string) {

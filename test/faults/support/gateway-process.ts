@@ -8,6 +8,7 @@ import { findFreePorts, waitUntil } from '../../support/wait.ts';
 const SLUICE = fileURLToPath(new URL('../../../bin/sluice.js', import.meta.url));
 const READY_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 90_000;
+const REBUILD_TIMEOUT_MS = 60_000;
 
 /** A config file as an object: JSON is YAML. */
 export interface ConfigFile {
@@ -109,9 +110,18 @@ export class GatewayProcess {
     return ours.filter((line) => line.includes(labels)).reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
   }
 
-  #manage(path: string): Promise<Response> {
+  /** Differences between rows and what their events make of them, as `sluice operations rebuild` tells them. */
+  async rebuild(): Promise<readonly object[]> {
+    const response = await this.#manage('/operations:rebuild', 'POST', REBUILD_TIMEOUT_MS);
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${this.name}: rebuild: ${response.status} ${text}`);
+    return (JSON.parse(text) as { readonly differences: readonly object[] }).differences;
+  }
+
+  #manage(path: string, method = 'GET', timeoutMs = 2_000): Promise<Response> {
     const url = `http://127.0.0.1:${this.ports.management}${path}`;
-    return fetch(url, { signal: AbortSignal.timeout(2_000), headers: { connection: 'close' } });
+    const headers = { connection: 'close', 'content-type': 'application/json' };
+    return fetch(url, { method, signal: AbortSignal.timeout(timeoutMs), headers });
   }
 
   async kill(): Promise<void> {

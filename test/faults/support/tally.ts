@@ -29,7 +29,9 @@ export interface Tally {
   readonly stuck: number;
   readonly wrong: number;
   readonly misinformed: number;
-  /** Effects beyond the first of a call, behind marks in PostgreSQL. */
+  /** Operations that the run says may be unknown by now, and are. */
+  readonly forgotten: number;
+  /** Effects beyond the first of a call, behind marks in PostgreSQL; those of a forgotten operation are counted by themselves. */
   readonly doubled: number;
   /** The same behind marks in memory. */
   readonly doubledInMemory: number;
@@ -38,18 +40,26 @@ export interface Tally {
   readonly silences: readonly string[];
 }
 
+/** Made behind marks in PostgreSQL. */
+export interface StoredEffect {
+  readonly operationId: string;
+  readonly call: string;
+}
+
 export interface TallyPlan {
   readonly calls: readonly Call[];
   readonly gateways: readonly GatewayProcess[];
   readonly journal: () => readonly JournalLine[];
-  /** Names of calls, one for each effect that stands in the database of the workers. */
-  readonly storedEffects?: () => Promise<readonly string[]>;
+  /** Each that stands in the database of the workers. */
+  readonly storedEffects?: () => Promise<readonly StoredEffect[]>;
   /** How long after the faults the last operation may take. */
   readonly settleWithinMs: number;
   /** Ends other than success that the run itself brings about. */
   readonly mayEnd?: (document: StatusDocument, call: Call) => boolean;
   /** Calls may be told `failed` or `rejected`, where the run says so. */
   readonly mayFail?: (call: Call) => boolean;
+  /** Operations whose rows the run itself destroys. */
+  readonly mayBeUnknown?: (operationId: string) => boolean;
 }
 
 export interface StatusDocument {
@@ -76,6 +86,7 @@ class Count {
   readonly #documents = new Map<string, StatusDocument>();
   readonly #sums = { lost: 0, stuck: 0, wrong: 0, misinformed: 0, failed: 0, resets: 0, unknown: 0 };
   readonly #delivered = new Set<string>();
+  readonly #forgotten = new Set<string>();
 
   constructor(plan: TallyPlan) {
     this.#plan = plan;
@@ -116,7 +127,7 @@ class Count {
       });
       if (outcome.kind === 'answered') {
         last = `${outcome.status} ${outcome.body?.state ?? outcome.body?.code}`;
-        if (outcome.status === 404 || outcome.status === 410) return this.#find('lost', call, `${id}: ${last}`);
+        if (outcome.status === 404 || outcome.status === 410) return this.#judgeUnknown(id, call, last);
         if (outcome.status === 200 && outcome.body.done) {
           this.#judge(outcome.body, call);
           if (outcome.body.state !== 'succeeded') await this.#tellHistory(id, gateway);
@@ -129,6 +140,11 @@ class Count {
       }
       if (outcome.kind !== 'answered' || outcome.status !== 200) await pause(250);
     }
+  }
+
+  #judgeUnknown(id: string, call: Call, last: string): void {
+    if (this.#plan.mayBeUnknown?.(id)) this.#forgotten.add(id);
+    else this.#find('lost', call, `${id}: ${last}`);
   }
 
   /** Behind the finding about it, if there is one. */
@@ -154,7 +170,7 @@ class Count {
     else this.#find('lost', call, `${document.id} ended ${document.state}: ${showError(document)}`);
   }
 
-  finish(storedEffects: readonly string[]): Tally {
+  finish(storedEffects: readonly StoredEffect[]): Tally {
     const names = new Set(this.#plan.calls.map(({ name }) => name));
     // Those that a run makes to warm up are not counted.
     const journal = this.#plan.journal().filter(({ call }) => names.has(call));
@@ -172,10 +188,16 @@ class Count {
       delivered: this.#delivered.size,
       ...countSilent(this.#plan.calls),
       ...this.#sums,
-      doubled: countSurplus(storedEffects),
+      forgotten: this.#forgotten.size,
+      doubled: countSurplus(storedEffects.filter(({ call }) => names.has(call)).map((each) => this.#nameEffect(each))),
       doubledInMemory: countSurplus(effects),
       findings: this.#findings,
     };
+  }
+
+  /** With an operation its key is forgotten: the next try of its call is another operation, and both may be carried out. */
+  #nameEffect({ operationId, call }: StoredEffect): string {
+    return this.#plan.mayBeUnknown?.(operationId) ? operationId : call;
   }
 
   #judgeEnd(call: Call): void {
@@ -185,7 +207,7 @@ class Count {
       else this.#find('wrong', call, `was answered with the result of ${result.call}`);
     }
     // One that was certainly never sent sets its key free: the next try is another operation.
-    const isFreed = (id: string) => this.#documents.get(id)?.error?.delivery === 'not_sent';
+    const isFreed = (id: string) => this.#forgotten.has(id) || this.#documents.get(id)?.error?.delivery === 'not_sent';
     const ids = new Set(listPromises(call).flatMap(({ id }) => (isFreed(id) ? [] : [id])));
     if (call.key !== null && ids.size > 1) this.#find('wrong', call, `one key, ${ids.size} operations: ${[...ids]}`);
     if (call.ended === 'unknown' || call.ended === 'gave up') this.#sums.unknown += 1;
@@ -233,7 +255,7 @@ function countSilent(calls: readonly Call[]): Pick<Tally, 'silent' | 'silences'>
   return { silent: silences.length, silences: silences.slice(0, MAX_FINDINGS) };
 }
 
-function countSurplus(names: readonly string[]): number {
+export function countSurplus(names: readonly string[]): number {
   return names.length - new Set(names).size;
 }
 
