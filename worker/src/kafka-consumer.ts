@@ -1,7 +1,9 @@
-import type { Cluster, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
+import type { Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka } from 'kafkajs';
 import { type Clock, delay } from './clock.ts';
-import { assignAllToEach, leaveGroup } from './kafka-membership.ts';
-import { shareAmongSubscribers } from './kafka-sharing.ts';
+import { judgeError } from './kafka-errors.ts';
+import { FoundTopics } from './kafka-found-topics.ts';
+import { nameOf, toIncoming } from './kafka-incoming.ts';
+import { createMember } from './kafka-member.ts';
 import { repeatUntilUp } from './kafka-start.ts';
 import type { Logger } from './log.ts';
 import type { IncomingRecord, Position, Subscription, TopicPartition } from './transport.ts';
@@ -29,21 +31,24 @@ type CommitOffsets = EachBatchPayload['commitOffsetsIfNecessary'];
 const FIRST_BACKOFF_MS = 200;
 /** Short, because a broker that is back shall not wait for us. */
 const MAX_BACKOFF_MS = 2_000;
-const MAX_HEARTBEAT_MS = 1_000;
-const METADATA_AGE_MS = 30_000;
+/** So long a topic that is there again goes unread. */
+const MAX_LOOK_MS = 10_000;
+/** Failures in a row. */
+const LEFT_OUT_AFTER = 3;
 /** kafkajs waits for a fetch that hangs; longer than this we do not. */
 const DISCONNECT_MS = 3_000;
 
 /**
  * A member of a consumer group that outlives what kafkajs does not: each crash, and a fetch loop that stands still, ends
  * in a new consumer, which first takes the member that the last one was out of the group, so that nobody waits for it;
- * positions, which a rejoin forgets, are sought again.
+ * positions, which a rejoin forgets, are sought again. It reads those of its topics that are there, and looks for the others.
  *
  * Invariant: `#positions` holds the next offset of each partition that this member owns and has read from. A partition
  * is kept over a rejoin only with the same member id: with another one somebody else may have owned it in between.
  */
 export class KafkaConsumer implements Subscription {
   readonly #options: KafkaConsumerOptions;
+  readonly #found: FoundTopics;
   readonly #positions = new Map<string, Position>();
   readonly #closing = new AbortController();
   #consumer: Consumer | null = null;
@@ -51,6 +56,8 @@ export class KafkaConsumer implements Subscription {
   /** The member that the last consumer was; it may still be counted. */
   #ghost = '';
   #problem = '';
+  /** Failures since the last join that say that a topic is not there. */
+  #unknownTopics = 0;
   /** Straight to the coordinator: `consumer.commitOffsets` would start a second rejoin when the group rebalances. */
   #commitOffsets: CommitOffsets | null = null;
   #paused = false;
@@ -58,9 +65,11 @@ export class KafkaConsumer implements Subscription {
   #rebuilding: Promise<void> | null = null;
   #lastFetchMs = 0;
   #cancelWatch: () => void = () => {};
+  #looking: Promise<void> = Promise.resolve();
 
   constructor(options: KafkaConsumerOptions) {
     this.#options = options;
+    this.#found = new FoundTopics(options);
     for (const position of options.from ?? []) this.#positions.set(nameOf(position), position);
   }
 
@@ -78,7 +87,7 @@ export class KafkaConsumer implements Subscription {
       const patience = { what: `joining group ${group}`, timeoutMs: joinTimeoutMs, clock, logger };
       await repeatUntilUp({ ...patience, signal: this.#closing.signal }, async () => {
         await this.#disconnect();
-        await this.#build();
+        await this.#build(this.#found.known);
       });
       await promise;
       this.#watch();
@@ -116,38 +125,18 @@ export class KafkaConsumer implements Subscription {
   async close(): Promise<void> {
     this.#closing.abort();
     this.#cancelWatch();
+    await this.#looking;
     await this.#rebuilding;
     await this.#disconnect();
   }
 
-  async #build(): Promise<void> {
-    const { kafka, group, topics, from, sessionTimeoutMs, maxWaitMs, maxFetchBytes, logger } = this.#options;
-    const assigners = from ? [assignAllToEach] : shareAmongSubscribers(logger);
-    let cluster: Cluster | undefined;
-    const consumer = kafka.consumer({
-      groupId: group,
-      partitionAssigners: assigners.map((assigner) => (config) => {
-        cluster = config.cluster;
-        return assigner(config);
-      }),
-      sessionTimeout: sessionTimeoutMs,
-      // It is by its heartbeat that a member learns that the group waits for it.
-      heartbeatInterval: Math.ceil(Math.min(sessionTimeoutMs / 10, MAX_HEARTBEAT_MS)),
-      rebalanceTimeout: sessionTimeoutMs * 2,
-      maxWaitTimeInMs: maxWaitMs,
-      maxBytes: maxFetchBytes,
-      maxBytesPerPartition: maxFetchBytes,
-      allowAutoTopicCreation: false,
-      // So long a partition that is added goes unread.
-      metadataMaxAge: METADATA_AGE_MS,
-      // One that it starts again by itself would not leave its group first.
-      retry: { retries: 5, initialRetryTime: 100, maxRetryTime: 1_000, restartOnFailure: async () => false },
-    });
+  async #build(topics: readonly string[]): Promise<void> {
+    const { consumer, leaveFor } = createMember(this.#options);
     this.#consumer = consumer;
     this.#lastFetchMs = this.#options.clock.nowMs();
     this.#listen(consumer);
     await consumer.connect();
-    if (cluster && this.#ghost !== '') await leaveGroup(cluster, group, this.#ghost);
+    if (this.#ghost !== '') await leaveFor(this.#ghost);
     this.#ghost = '';
     // From the beginning where the group has no position: what was sent before the first join is not lost.
     await consumer.subscribe({ topics: [...topics], fromBeginning: true });
@@ -177,6 +166,7 @@ export class KafkaConsumer implements Subscription {
     if (!this.#options.from) this.#revokeAllBut(payload.memberId === this.#memberId ? assigned : []);
     this.#memberId = payload.memberId;
     this.#problem = '';
+    this.#unknownTopics = 0;
     this.#lastFetchMs = this.#options.clock.nowMs();
     for (const { topic, partition, offset } of this.#positions.values()) {
       consumer.seek({ topic, partition, offset: String(offset) });
@@ -216,20 +206,31 @@ export class KafkaConsumer implements Subscription {
     const { topic, partition } = batch;
     const offset = BigInt(batch.lastOffset()) + 1n;
     this.#positions.set(nameOf({ topic, partition }), { topic, partition, offset });
-    this.#options.onRecords(batch.messages.map((message) => toRecord(topic, partition, message)));
+    this.#options.onRecords(batch.messages.map((message) => toIncoming(topic, partition, message)));
   }
 
   #onCrash(error: Error): void {
     this.#report(error, 'consumer crashed; it is built again');
+    this.#giveUp();
+  }
+
+  #giveUp(): void {
+    if (this.#closing.signal.aborted) return;
     this.#commitOffsets = null;
     // It will be a new member: somebody else may own what this one owned in between.
     if (!this.#options.from) this.#revokeAllBut([]);
     this.#rebuild();
   }
 
+  /** A broker that has just started may not have heard of a topic yet; it is asked more than once before one is left out. */
+  #chooseTopics(): Promise<readonly string[]> | readonly string[] {
+    return this.#unknownTopics < LEFT_OUT_AFTER ? this.#found.known : this.#found.find();
+  }
+
   /** An outage makes a consumer fail again and again; it is told once. */
   #report(error: Error, what: string): void {
     const { logger, group } = this.#options;
+    if (judgeError(error) === 'unknown_topic') this.#unknownTopics += 1;
     logger[error.message === this.#problem ? 'debug' : 'warn']({ error, group }, what);
     this.#problem = error.message;
   }
@@ -247,20 +248,29 @@ export class KafkaConsumer implements Subscription {
       await delay(this.#options.clock, backoffMs, this.#closing.signal).catch(() => {});
       if (this.#closing.signal.aborted) return;
       try {
-        return await this.#build();
+        return await this.#build(await this.#chooseTopics());
       } catch (error) {
         this.#report(error as Error, 'consumer not built; it is tried again');
       }
     }
   }
 
-  /** kafkajs can stop fetching without a word. Three sessions without a fetch, and it is built anew. */
   #watch(): void {
     const { clock, sessionTimeoutMs } = this.#options;
-    this.#cancelWatch = clock.setTimer(() => {
-      if (clock.nowMs() - this.#lastFetchMs > 3 * sessionTimeoutMs) this.#onCrash(new Error('no fetch'));
-      this.#watch();
-    }, sessionTimeoutMs);
+    const look = () => {
+      this.#looking = this.#look().finally(() => {
+        if (!this.#closing.signal.aborted) this.#watch();
+      });
+    };
+    this.#cancelWatch = clock.setTimer(look, Math.min(sessionTimeoutMs, MAX_LOOK_MS));
+  }
+
+  /** kafkajs can stop fetching without a word. Three sessions without a fetch, and it is built anew. */
+  async #look(): Promise<void> {
+    const { clock, sessionTimeoutMs } = this.#options;
+    if (this.#rebuilding !== null) return;
+    if (clock.nowMs() - this.#lastFetchMs > 3 * sessionTimeoutMs) this.#onCrash(new Error('no fetch'));
+    else if (await this.#found.isOneBack()) this.#giveUp();
   }
 
   async #disconnect(): Promise<void> {
@@ -276,22 +286,4 @@ export class KafkaConsumer implements Subscription {
     await Promise.race([left, delay(clock, DISCONNECT_MS, patience.signal).catch(() => {})]);
     patience.abort();
   }
-}
-
-function nameOf({ topic, partition }: TopicPartition): string {
-  return `${topic}/${partition}`;
-}
-
-function toRecord(topic: string, partition: number, message: KafkaMessage): IncomingRecord {
-  return {
-    topic,
-    partition,
-    offset: BigInt(message.offset),
-    timestampMs: Number(message.timestamp),
-    key: message.key,
-    value: message.value,
-    headers: Object.entries(message.headers ?? {}).flatMap(([name, value]) =>
-      [value ?? []].flat().map((one): [string, Uint8Array] => [name, Buffer.from(one as Buffer)]),
-    ),
-  };
 }
