@@ -56,8 +56,8 @@ export class KafkaConsumer implements Subscription {
   /** The member that the last consumer was; it may still be counted. */
   #ghost = '';
   #problem = '';
-  /** Failures since the last join that say that a topic is not there. */
-  #unknownTopics = 0;
+  /** Failures since the last join that say that a topic is not there, or that this worker may not see it. */
+  #refusals = 0;
   /** Straight to the coordinator: `consumer.commitOffsets` would start a second rejoin when the group rebalances. */
   #commitOffsets: CommitOffsets | null = null;
   #paused = false;
@@ -166,7 +166,7 @@ export class KafkaConsumer implements Subscription {
     if (!this.#options.from) this.#revokeAllBut(payload.memberId === this.#memberId ? assigned : []);
     this.#memberId = payload.memberId;
     this.#problem = '';
-    this.#unknownTopics = 0;
+    this.#refusals = 0;
     this.#lastFetchMs = this.#options.clock.nowMs();
     for (const { topic, partition, offset } of this.#positions.values()) {
       consumer.seek({ topic, partition, offset: String(offset) });
@@ -224,13 +224,13 @@ export class KafkaConsumer implements Subscription {
 
   /** A broker that has just started may not have heard of a topic yet; it is asked more than once before one is left out. */
   #chooseTopics(): Promise<readonly string[]> | readonly string[] {
-    return this.#unknownTopics < LEFT_OUT_AFTER ? this.#found.known : this.#found.find();
+    return this.#refusals < LEFT_OUT_AFTER ? this.#found.known : this.#found.find();
   }
 
   /** An outage makes a consumer fail again and again; it is told once. */
   #report(error: Error, what: string): void {
     const { logger, group } = this.#options;
-    if (judgeError(error) === 'unknown_topic') this.#unknownTopics += 1;
+    if (/unknown_topic|not_authorized/.test(judgeError(error))) this.#refusals += 1;
     logger[error.message === this.#problem ? 'debug' : 'warn']({ error, group }, what);
     this.#problem = error.message;
   }

@@ -9,7 +9,7 @@ export interface FoundTopicsOptions {
 }
 
 /**
- * Which topics of a consumer are there. One that is gone fails all that kafkajs 2.2.4 does with the others, so a consumer
+ * Which topics of a consumer are there, and may be seen. One that is not fails all that kafkajs 2.2.4 does with the others, so a consumer
  * that is built again leaves it out until it is there again.
  */
 export class FoundTopics {
@@ -30,7 +30,7 @@ export class FoundTopics {
     const { topics, group, logger } = this.#options;
     const missing = await this.#listMissing();
     if (missing.length > 0 && missing.join() !== this.#missing.join()) {
-      logger.warn({ group, topics: missing }, 'topics are gone: they are read again once they are there');
+      logger.warn({ group, topics: missing }, 'topics are gone or barred: they are read again once they are there');
     }
     this.#missing = missing.length < topics.length ? missing : [];
     if (missing.length === topics.length) throw new Error(`topics missing: ${missing.join(', ')}`);
