@@ -42,7 +42,7 @@ export async function openStack(config: Config, bootId: string, contract: Contra
   const { retentionMs } = config.operations;
   const checkResult = createResultCheck(contract.commands);
   const topics = ownTopicsOf(config, replyTopic);
-  assertTopicsDiffer(topics, commandTopicsOf(contract));
+  assertTopicsDiffer(topicsOnKafka(config), commandTopicsOf(contract));
   const store = await createStore(
     {
       ...config.store,
@@ -74,6 +74,12 @@ export async function openStack(config: Config, bootId: string, contract: Contra
 export function replyTopicOf({ kafka }: Config, bootId: string): string {
   const replies = qualify(kafka.namespace, kafka.topics.replies);
   return kafka.brokers.length === 0 ? `${replies}.${bootId}` : replies;
+}
+
+/** What is told apart by name: a config that works embedded and is wrong with Kafka is told of before it gets there. */
+export function topicsOnKafka(config: Config): OwnTopics {
+  const { namespace, topics } = config.kafka;
+  return ownTopicsOf(config, qualify(namespace, topics.replies));
 }
 
 async function openKafka(
@@ -129,7 +135,7 @@ export function commandTopicsOf(contract: Pick<Contract, 'commands'>): readonly 
   return [...new Set([...contract.commands.values()].map(({ policy }) => policy.topic))];
 }
 
-export function ownTopicsOf({ kafka, operations }: Config, replyTopic: string): OwnTopics {
+function ownTopicsOf({ kafka, operations }: Config, replyTopic: string): OwnTopics {
   const { namespace, topics } = kafka;
   return {
     replyTopic,

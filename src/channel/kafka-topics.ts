@@ -2,10 +2,10 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
 import { ChannelSetupError } from './channel.ts';
 import type { RenewedAdmin } from './kafka-admin.ts';
-import { type TopicCatalog, type TopicFacts, TopicRefusedError } from './kafka-catalog.ts';
+import { type RefusedTopic, type TopicCatalog, type TopicFacts, TopicRefusedError } from './kafka-catalog.ts';
 import type { KafkaChannelConfig } from './kafka-config.ts';
 import { describeKafkaError } from './kafka-errors.ts';
-import { assertTopicsDiffer, listOwnTopics, type OwnTopic } from './own-topics.ts';
+import { assertTopicsDiffer, listOwnTopics, type OwnTopic, type OwnTopics } from './own-topics.ts';
 
 const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -169,6 +169,21 @@ function describePlan(plan: TopicPlan, config: KafkaChannelConfig): string {
   const settings = Object.entries(plan.settings).map(([name, value]) => `, ${name}=${value}`);
   const factor = config.replicationFactor === -1 ? "the brokers' default" : config.replicationFactor;
   return `topic ${plan.topic} (partitions ${plan.partitions}, replication factor ${factor}${settings.join('')})`;
+}
+
+/** What does not work for want of topics that the brokers refuse: of the first, and how many more. Null for none. */
+export function describeRefusedTopics(refused: readonly RefusedTopic[], topics: OwnTopics): string | null {
+  const [first] = refused;
+  if (first === undefined) return null;
+  const more = refused.length - 1;
+  const rest = more === 0 ? '' : `; and so it is with ${more} more ${more === 1 ? 'topic' : 'topics'}`;
+  return `${first.message}: ${describeLoss(first.topic, topics)}${rest}`;
+}
+
+function describeLoss(topic: string, topics: OwnTopics): string {
+  if (topic === topics.replyTopic) return 'no replies can come';
+  const own = listOwnTopics(topics).find((each) => each.topic === topic);
+  return own === undefined ? 'its commands are unavailable' : `${own.carries} wait until it is there`;
 }
 
 /** Settings with which replies would be lost or could not be written. */

@@ -12,7 +12,8 @@ import { RenewedProducer } from './kafka-producer.ts';
 import { KafkaWorkerProgress } from './kafka-progress.ts';
 import { KafkaPublisher } from './kafka-publisher.ts';
 import { KafkaReplySource } from './kafka-replies.ts';
-import { prepareOwnTopics, prepareTopics } from './kafka-topics.ts';
+import { describeRefusedTopics, prepareOwnTopics, prepareTopics } from './kafka-topics.ts';
+import { listOwnTopics } from './own-topics.ts';
 
 export type { KafkaChannelConfig } from './kafka-config.ts';
 
@@ -88,13 +89,14 @@ class KafkaChannel implements Channel {
 
   async ensureTopics(commandTopics: readonly string[]): Promise<void> {
     this.#setupProblem = 'the topics have not been checked yet';
+    this.#catalog.useTopics([...commandTopics, this.#config.replyTopic, ...this.#ownTopics()]);
     const firstTry = this.#tryToPrepare(commandTopics, FIRST_RETRY_MS);
     const outcome = await this.#waitAtMost(ENSURE_WAIT_MS, firstTry);
     if (outcome instanceof ChannelSetupError) throw outcome;
   }
 
   degraded(): string | null {
-    return this.#setupProblem ?? this.replies.outage() ?? this.publisher.trouble() ?? this.#topicProblem;
+    return this.#setupProblem ?? this.replies.outage() ?? this.publisher.trouble() ?? this.#topicTrouble();
   }
 
   async stop(): Promise<void> {
@@ -103,6 +105,18 @@ class KafkaChannel implements Channel {
     await Promise.all([this.replies.stop(), this.publisher.stop(STOP_GRACE_MS)]);
     this.#catalog.close();
     await Promise.all([this.#producer.close(), this.#admin.close(), this.#offsetsAdmin.close()]);
+  }
+
+  /** A topic of ours of which `#topicProblem` says how to make it is not told of twice. */
+  #topicTrouble(): string | null {
+    const told = this.#topicProblem === null ? [] : this.#ownTopics();
+    const untold = this.#catalog.refused().filter(({ topic }) => !told.includes(topic));
+    const problems = [this.#topicProblem, describeRefusedTopics(untold, this.#config)].filter((each) => each !== null);
+    return problems.length === 0 ? null : problems.join('; ');
+  }
+
+  #ownTopics(): readonly string[] {
+    return listOwnTopics(this.#config).map(({ topic }) => topic);
   }
 
   /** Never rejects; tries again in the background, with pauses that grow, and resolves with why this try failed. */

@@ -1,7 +1,7 @@
 import { BatchFullError } from '../runtime/batch.ts';
-import { type Delivery, Failure } from '../runtime/failure.ts';
+import { type Delivery, FAILURES, Failure } from '../runtime/failure.ts';
 import { PublishError, type PublishProblem } from './channel-ports.ts';
-import type { Operation } from './operation.ts';
+import type { Operation, OperationError } from './operation.ts';
 import type { Reply, UnreadableReply } from './reply.ts';
 import { StoreError } from './store-ports.ts';
 
@@ -28,9 +28,21 @@ export function failureOfOperation(operation: Operation): Failure {
   if (error === null)
     return new Failure('INTERNAL', `operation ${operation.id} is ${operation.state} without an error`);
   const common = { delivery: error.delivery, operationId: operation.id };
-  if (error.code !== 'COMMAND_FAILED') return new Failure(error.code, error.message, common);
+  if (error.code !== 'COMMAND_FAILED') {
+    const retry = invitesRetry(error) ? { retryAfterMs: RETRY_AFTER_MS } : {};
+    return new Failure(error.code, error.message, { ...common, ...retry });
+  }
   const workerError = { grpcCode: error.grpcCode, message: error.message, details: error.details };
   return new Failure('COMMAND_FAILED', error.message, { ...common, workerError });
+}
+
+/**
+ * As of the same failure without an operation. What may have been sent invites nothing: a repeat with its key is answered
+ * alike, one without a key may run twice. Where it is certain that it was not, the key is free again.
+ */
+function invitesRetry({ code, delivery }: OperationError): boolean {
+  const { httpStatus } = FAILURES[code];
+  return delivery === 'not_sent' && (httpStatus === 429 || httpStatus === 503);
 }
 
 /** What a caller is told of it. Names of brokers and topics are for the log and for readiness. */

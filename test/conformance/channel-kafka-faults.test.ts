@@ -87,6 +87,35 @@ describeWithKafka('the Kafka channel over topics that change', (brokers) => {
     expect(offsets.reduce((sum, { high }) => sum + Number(high), 0)).toBe(counts.kept);
   }, 120_000);
 
+  it('says that a command topic is gone, also when commands for it have stopped, until one is taken', async () => {
+    await open({}, ['kept', 'gone']);
+    await channel.publisher.publish(record(topicOf('gone'), 'x'), soonMs());
+    await admin.deleteTopics({ topics: [topicOf('gone')] });
+    const send = () => channel.publisher.publish(record(topicOf('gone'), 'x'), soonMs());
+    const isRefused = () => send().catch((error: PublishError) => error.problem);
+    await expect.poll(isRefused, { timeout }).toBe('unknown_topic');
+    const sentence = `there is no topic ${topicOf('gone')}: its commands are unavailable`;
+    // What the queue of its partition met is told of first, and forgotten before this is.
+    await expect.poll(() => channel.degraded(), { timeout: 60_000 }).toBe(sentence);
+    await admin.createTopics({ topics: [{ topic: topicOf('gone') }], waitForLeaders: true });
+    await expect.poll(() => send().catch(() => null), { timeout }).toHaveProperty('offset');
+    expect(channel.degraded()).toBeNull();
+  }, 120_000);
+
+  it('says that a command topic is missing where it may not create it, until it is there', async () => {
+    const given = makeKafkaConfig(brokers);
+    const configEntries = [{ name: 'retention.ms', value: '604800000' }];
+    const own = [given.replyTopic, given.deadLetterTopic, given.controlTopic, given.eventsTopic!];
+    await admin.createTopics({ topics: own.map((topic) => ({ topic, configEntries })), waitForLeaders: true });
+    config = { ...given, createTopics: false };
+    channel = await createKafkaChannel(config, makeTools());
+    await channel.ensureTopics([topicOf('commands')]);
+    const sentence = `there is no topic ${topicOf('commands')}: its commands are unavailable`;
+    await expect.poll(() => channel.degraded(), { timeout }).toBe(sentence);
+    await admin.createTopics({ topics: [{ topic: topicOf('commands') }], waitForLeaders: true });
+    await expect.poll(() => channel.degraded(), { timeout }).toBeNull();
+  }, 120_000);
+
   it('reads and writes partitions that were added to a topic while it runs', async () => {
     await open({}, ['commands']);
     const { replies, sender, publisher } = channel;

@@ -64,6 +64,11 @@ describe('one topic for two purposes', () => {
       'kafka: {brokers: ["127.0.0.1:1"], topics: {dead_letters: sluice.replies}}',
       'sluice.replies',
     ],
+    'replies and control, without Kafka': ['kafka: {topics: {control: sluice.replies}}', 'sluice.replies'],
+    'a command and replies, without Kafka': [
+      'contract: {policies: {methods: {orders.v1.Orders/CreateOrder: {topic: sluice.replies}}}}',
+      'sluice.replies',
+    ],
     'a command and control': [contract, 'sluice.control'],
   } as const;
 

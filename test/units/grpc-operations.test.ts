@@ -249,3 +249,29 @@ test('a method that returns an operation is not waited for and answers with it',
   expect(value).toMatchObject({ name: NAME });
   expect(waits).toEqual([{ kind: 'none' }]);
 });
+
+test.each([
+  ['not_sent', true],
+  ['unknown', false],
+] as const)(
+  'a command that Kafka did not take, %s: RetryInfo is %s, as Retry-After is over REST',
+  async (delivery, has) => {
+    const error = {
+      code: 'CHANNEL_UNAVAILABLE',
+      grpcCode: 'UNAVAILABLE',
+      message: 'away',
+      details: null,
+      delivery,
+    } as const;
+    const operation = makeOperation({ state: 'failed', error });
+    const handle = createHandle(async () => ({ kind: 'settled', operation }), { maxHops: 8 });
+    const gate = await open({ handle, operations: { get: async () => operation } });
+    const called = await callMethod(gate, '/mill.v1.Mill/Grind', { id: 'x' });
+    expect(called.status.code).toBe(status.UNAVAILABLE);
+    const { value } = await callMethod(gate, GET, { name: NAME });
+    const inOperation = value.error.details.map((each: { type_url: string }) => each.type_url);
+    for (const typeUrls of [readDetails(called).typeUrls, inOperation]) {
+      expect(typeUrls.includes('type.googleapis.com/google.rpc.RetryInfo')).toBe(has);
+    }
+  },
+);

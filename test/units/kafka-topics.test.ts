@@ -2,6 +2,7 @@ import type { Admin } from 'kafkajs';
 import { describe, expect, it } from 'vitest';
 import { type TopicFacts, TopicRefusedError } from '../../src/channel/kafka-catalog.ts';
 import {
+  describeRefusedTopics,
   findReplyTopicProblems,
   findReplyTopicRisks,
   type KafkaTopicsDeps,
@@ -168,5 +169,26 @@ describe('topics at start', () => {
       expect.stringMatching(/^topic dead \(partitions 1, .*create_topics is off; create it; dead letters wait until/),
       expect.stringMatching(/^topic events .*lifecycle events wait until it is there$/),
     ]);
+  });
+});
+
+describe('topics that the brokers refuse', () => {
+  const named = { ...makeKafkaConfig([]), replyTopic: 'replies', deadLetterTopic: 'dead' };
+  const refuse = (...topics: string[]) => topics.map((topic) => ({ topic, message: `there is no topic ${topic}` }));
+
+  it.each([
+    [refuse(), null],
+    [refuse('orders'), 'there is no topic orders: its commands are unavailable'],
+    [refuse('dead'), 'there is no topic dead: dead letters wait until it is there'],
+    [refuse('replies'), 'there is no topic replies: no replies can come'],
+  ])('are told of with what does not work without them: %j', (refused, text) => {
+    expect(describeRefusedTopics(refused, named)).toBe(text);
+  });
+
+  it('are counted and not all named', () => {
+    const many = Array.from({ length: 300 }, (_, number) => `topic-${number}`);
+    expect(describeRefusedTopics(refuse('orders', ...many), named)).toBe(
+      'there is no topic orders: its commands are unavailable; and so it is with 300 more topics',
+    );
   });
 });

@@ -261,3 +261,29 @@ test('own routes live under the base path, and the document is served', async ()
   expect((await rig.get(PATH)).status).toBe(404);
   expect(await (await rig.get('/sluice/openapi.json')).json()).toEqual({ openapi: '3.1.0' });
 });
+
+const notTaken = (delivery: 'not_sent' | 'unknown') =>
+  failed({ code: 'CHANNEL_UNAVAILABLE', grpcCode: 'UNAVAILABLE', message: 'away', details: null, delivery });
+
+test('a command that was certainly not sent invites a retry, in the answer of its call and wherever that is given again', async () => {
+  const rig = await openWith(notTaken('not_sent'));
+  rig.invoke = async () => ({ kind: 'settled', operation: notTaken('not_sent') });
+  const answers = [
+    await rig.post('/v1/orders', '{"customerId":"c"}', { 'idempotency-key': '"k"' }),
+    await rig.get(`${PATH}/result`),
+  ];
+  for (const answer of answers) {
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(await problemOf(answer)).toMatchObject({ delivery: 'not_sent', retryAfter: 1, operation: { id: ID } });
+  }
+  expect(await (await rig.get(PATH)).json()).toMatchObject({ error: { delivery: 'not_sent', retryAfter: 1 } });
+});
+
+test('one that may have been sent does not: a retry is answered alike, or runs twice', async () => {
+  const rig = await openWith(notTaken('unknown'));
+  rig.invoke = async () => ({ kind: 'settled', operation: notTaken('unknown') });
+  for (const answer of [await rig.post('/v1/orders', '{"customerId":"c"}'), await rig.get(`${PATH}/result`)]) {
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, null]);
+    expect(await problemOf(answer)).not.toHaveProperty('retryAfter');
+  }
+});

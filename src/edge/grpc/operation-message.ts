@@ -12,6 +12,7 @@ import {
   packUnknown,
   type SecondsAndNanos,
 } from '../../contract/own-messages.ts';
+import { failureOfOperation } from '../../operations/failures.ts';
 import type { Operation, OperationResult, OperationState } from '../../operations/operation.ts';
 import { isTerminal } from '../../operations/operation.ts';
 import { Failure } from '../../runtime/failure.ts';
@@ -70,7 +71,9 @@ function timestampOf(unixMs: number): SecondsAndNanos {
   return { seconds: BigInt(seconds), nanos: (wholeMs - seconds * 1000) * 1e6 };
 }
 
-function errorOf({ id, error, state }: Operation) {
+function errorOf(operation: Operation) {
+  const { id, error, state } = operation;
+  const { retryAfterMs } = failureOfOperation(operation);
   const known = error ?? {
     code: 'INTERNAL' as const,
     grpcCode: 'INTERNAL' as const,
@@ -78,7 +81,7 @@ function errorOf({ id, error, state }: Operation) {
     details: null,
     delivery: 'unknown' as const,
   };
-  return statusOf({ ...known, requestId: null, operationId: id, retryAfterMs: null, violations: [] });
+  return statusOf({ ...known, requestId: null, operationId: id, retryAfterMs, violations: [] });
 }
 
 /** A result that this instance cannot read as its contract says (a rolling deploy) is shown as it came. */
