@@ -2,7 +2,6 @@
  * What an operator may do with everybody's operations, as requests and pages: the routes under `/operations` of the
  * management port. The command line asks them too, without a server where no gateway runs.
  */
-
 import type { Operation } from '../operations/operation.ts';
 import type { Administration } from '../operations/resource/administration.ts';
 import { Failure } from '../runtime/failure.ts';

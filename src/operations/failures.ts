@@ -29,20 +29,21 @@ export function failureOfOperation(operation: Operation): Failure {
     return new Failure('INTERNAL', `operation ${operation.id} is ${operation.state} without an error`);
   const common = { delivery: error.delivery, operationId: operation.id };
   if (error.code !== 'COMMAND_FAILED') {
-    const retry = invitesRetry(error) ? { retryAfterMs: RETRY_AFTER_MS } : {};
-    return new Failure(error.code, error.message, { ...common, ...retry });
+    const retryAfterMs = retryAfterOf(error);
+    return new Failure(error.code, error.message, { ...common, ...(retryAfterMs !== null && { retryAfterMs }) });
   }
   const workerError = { grpcCode: error.grpcCode, message: error.message, details: error.details };
   return new Failure('COMMAND_FAILED', error.message, { ...common, workerError });
 }
 
 /**
- * As of the same failure without an operation. What may have been sent invites nothing: a repeat with its key is answered
- * alike, one without a key may run twice. Where it is certain that it was not, the key is free again.
+ * In ms, null for no invitation: as of the same failure without an operation. What may have been sent invites nothing: a
+ * repeat with its key is answered alike, one without a key may run twice. Where it is certain that it was not, the key is
+ * free again.
  */
-function invitesRetry({ code, delivery }: OperationError): boolean {
+export function retryAfterOf({ code, delivery }: OperationError): number | null {
   const { httpStatus } = FAILURES[code];
-  return delivery === 'not_sent' && (httpStatus === 429 || httpStatus === 503);
+  return delivery === 'not_sent' && (httpStatus === 429 || httpStatus === 503) ? RETRY_AFTER_MS : null;
 }
 
 /** What a caller is told of it. Names of brokers and topics are for the log and for readiness. */

@@ -1,3 +1,4 @@
+import { expect, vi } from 'vitest';
 import { makeConfig } from '../../src/config.ts';
 import type { CommandPublisher, CommandRecord, OwnRecord, PublishReceipt } from '../../src/operations/channel-ports.ts';
 import { parseCorrelation } from '../../src/operations/correlation.ts';
@@ -128,6 +129,20 @@ export async function startCore(store: Store, topic = 'replies'): Promise<TestCo
       await core.leases.stop();
     },
   };
+}
+
+/** Lets heartbeats come until the condition holds. */
+export function beatUntil({ clock }: TestCore, check: () => void | Promise<void>): Promise<void> {
+  // Not async: a check that holds at once must end the wait in the same turn, before another heartbeat.
+  const beat = () => {
+    clock.advance(500);
+    return check();
+  };
+  return vi.waitFor(beat, { interval: 5 });
+}
+
+export function beatUntilHome(core: TestCore): Promise<void> {
+  return beatUntil(core, () => expect(core.leases.home()).not.toBeNull());
 }
 
 export function anInvocation(parts: Partial<Invocation> = {}): Invocation {

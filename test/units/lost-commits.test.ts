@@ -3,7 +3,7 @@ import type { Database } from '../../src/store/database.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { loadMigrations } from '../../src/store/statements.ts';
 import { openDatabase, type Store } from '../../src/store/store.ts';
-import { anInvocation, startCore, type TestCore } from '../support/core.ts';
+import { anInvocation, beatUntil, beatUntilHome, startCore, type TestCore } from '../support/core.ts';
 import { openStoreOn, TEST_STORE_CONFIG, testStoreDeps } from '../support/store-parts.ts';
 
 const TOPIC = 'replies';
@@ -19,22 +19,12 @@ describe('a database that has lost its last commits', () => {
     await migrate(database, loadMigrations());
     store = openStoreOn(database, { replyTopic: TOPIC });
     core = await startCore(store, TOPIC);
-    await beatUntil(() => expect(core.leases.home()).not.toBeNull());
+    await beatUntilHome(core);
   });
   afterEach(async () => {
     await core.stop();
     await store.close();
   });
-
-  function beatUntil(check: () => void | Promise<void>): Promise<void> {
-    return vi.waitFor(
-      async () => {
-        core.clock.advance(500);
-        await check();
-      },
-      { interval: 5 },
-    );
-  }
 
   const save = async () => {
     for (const table of TABLES) await database.execute(`CREATE TABLE saved_${table} AS SELECT * FROM sluice.${table}`);
@@ -63,9 +53,9 @@ describe('a database that has lost its last commits', () => {
     const adopt = vi.spyOn(core.channel, 'adopt');
     await goBack();
     expect(await stateOf(id)).not.toBe('succeeded');
-    await beatUntil(() => expect(adopt).toHaveBeenCalledWith(0, 0n));
+    await beatUntil(core, () => expect(adopt).toHaveBeenCalledWith(0, 0n));
     core.channel.reply('result', { position: { topic: TOPIC, partition: 0, offset: 0n } });
-    await beatUntil(async () => expect(await stateOf(id)).toBe('succeeded'));
+    await beatUntil(core, async () => expect(await stateOf(id)).toBe('succeeded'));
   });
 
   it('goes on settling what comes afterwards', async () => {
@@ -76,9 +66,9 @@ describe('a database that has lost its last commits', () => {
     await goBack();
     expect(await stateOf(before)).toBeUndefined();
     const adopt = vi.spyOn(core.channel, 'adopt');
-    await beatUntil(() => expect(adopt).toHaveBeenCalledWith(0, 0n));
+    await beatUntil(core, () => expect(adopt).toHaveBeenCalledWith(0, 0n));
     const after = await promote();
     core.channel.reply('result');
-    await beatUntil(async () => expect(await stateOf(after)).toBe('succeeded'));
+    await beatUntil(core, async () => expect(await stateOf(after)).toBe('succeeded'));
   });
 });

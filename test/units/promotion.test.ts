@@ -4,7 +4,7 @@ import type { Outcome } from '../../src/operations/invocation.ts';
 import { LeaseLostError, type LeaseProof, type NewOperation, StoreError } from '../../src/operations/store-ports.ts';
 import { Failure } from '../../src/runtime/failure.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
-import { anInvocation, startCore, type TestCore } from '../support/core.ts';
+import { anInvocation, beatUntilHome, startCore, type TestCore } from '../support/core.ts';
 import { aNewOperation, TEST_STORE_CONFIG, testStoreDeps } from '../support/store-parts.ts';
 
 type InsertFate = 'commits' | 'loses its lease' | 'never reaches the database' | 'commits without a word';
@@ -60,10 +60,7 @@ describe('promotion, in every ordering of ack, reply, end of the wait and insert
   beforeEach(async () => {
     gated = new GatedStore(store);
     core = await startCore(gated.asStore());
-    await vi.waitFor(() => {
-      core.clock.advance(500);
-      expect(core.leases.home()).not.toBeNull();
-    });
+    await beatUntilHome(core);
   });
   afterEach(() => core.stop());
 

@@ -4,7 +4,7 @@ import type { Database } from '../../src/store/database.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { loadMigrations } from '../../src/store/statements.ts';
 import { openDatabase, type Store } from '../../src/store/store.ts';
-import { anInvocation, startCore, type TestCore } from '../support/core.ts';
+import { anInvocation, beatUntil, startCore, type TestCore } from '../support/core.ts';
 import { setDatabaseClock } from '../support/store.ts';
 import { openStoreOn, TEST_STORE_CONFIG, testStoreDeps } from '../support/store-parts.ts';
 
@@ -29,17 +29,6 @@ describe('the lease of a home reply partition', () => {
     const core = await startCore(own, TOPIC);
     cores.push(core);
     return core;
-  }
-
-  /** Lets heartbeats come until the condition holds. */
-  function beatUntil(core: TestCore, check: () => void): Promise<void> {
-    return vi.waitFor(
-      () => {
-        core.clock.advance(500);
-        check();
-      },
-      { interval: 5 },
-    );
   }
 
   it('is one instance’s: a second one has none, says why, and gets it when the first gives it back', async () => {

@@ -4,7 +4,7 @@ import { StoreError } from '../../src/operations/store-ports.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { silentLogger } from '../../src/runtime/log.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
-import { anInvocation, startCore, type TestCore } from '../support/core.ts';
+import { anInvocation, beatUntilHome, startCore, type TestCore } from '../support/core.ts';
 import { PGLITE_IMAGE_FILE, TEST_STORE_CONFIG } from '../support/store-parts.ts';
 
 const HEARTBEAT_MS = 2000;
@@ -32,10 +32,7 @@ describe('a reply that comes while the heartbeat writes the read position', () =
         return store.heartbeat(options);
       },
     });
-    await vi.waitFor(() => {
-      core.clock.advance(500);
-      expect(core.leases.home()).not.toBeNull();
-    });
+    await beatUntilHome(core);
     await passUnrecordedReply(core);
     const outcome = await core.operations.invoke(anInvocation({ wait: { kind: 'none' } }));
     const id = outcome.kind === 'pending' ? outcome.operation.id : '';

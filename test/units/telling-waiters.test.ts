@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Operation } from '../../src/operations/operation.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
-import { anInvocation, startCore, type TestCore } from '../support/core.ts';
+import { anInvocation, beatUntilHome, startCore, type TestCore } from '../support/core.ts';
 import { TEST_STORE_CONFIG, testStoreDeps } from '../support/store-parts.ts';
 
 // The clock stands still, so nothing is read again: whoever waits hears of a change from who committed it, or never.
@@ -16,10 +16,7 @@ describe('who waits here for an operation is told at once', () => {
 
   beforeEach(async () => {
     core = await startCore(store);
-    await vi.waitFor(() => {
-      core.clock.advance(500);
-      expect(core.leases.home()).not.toBeNull();
-    });
+    await beatUntilHome(core);
   });
   afterEach(async () => {
     core.channel.sent.forEach(({ ack }, index) => void ack.resolve({ partition: 0, offset: BigInt(index) }));

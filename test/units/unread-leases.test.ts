@@ -1,9 +1,9 @@
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { StoreError } from '../../src/operations/store-ports.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { loadMigrations } from '../../src/store/statements.ts';
 import { openDatabase, type Store } from '../../src/store/store.ts';
-import { startCore } from '../support/core.ts';
+import { beatUntil, startCore } from '../support/core.ts';
 import { openStoreOn, TEST_STORE_CONFIG, testStoreDeps } from '../support/store-parts.ts';
 
 const TOPIC = 'replies';
@@ -23,20 +23,12 @@ it('is read, or given back, what an instance owns and did not manage to give bac
     },
   };
   const first = await startCore(failing, TOPIC);
-  const beatUntil = (check: () => void | Promise<void>) =>
-    vi.waitFor(
-      async () => {
-        first.clock.advance(500);
-        await check();
-      },
-      { interval: 5 },
-    );
   try {
-    await beatUntil(() => expect([...first.loop.cursors()]).toHaveLength(4));
+    await beatUntil(first, () => expect([...first.loop.cursors()]).toHaveLength(4));
     // Another one comes and has none: two are due to it.
     await store.heartbeat({ topic: TOPIC, bootId: 'another', leaseMs: 60_000, progress: [] });
-    await beatUntil(() => expect(releases).toBeGreaterThan(0));
-    await beatUntil(async () => {
+    await beatUntil(first, () => expect(releases).toBeGreaterThan(0));
+    await beatUntil(first, async () => {
       const free = (await store.listLeases(TOPIC)).filter(({ owner }) => owner === null);
       expect(free).toHaveLength(2);
     });

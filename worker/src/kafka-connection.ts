@@ -1,6 +1,6 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { Kafka, logLevel } from 'kafkajs';
+import { type Admin, Kafka, logLevel } from 'kafkajs';
 import { registerCodecs } from './kafka-codecs.ts';
 import { calmRequestQueue } from './kafka-request-queue.ts';
 import type { KafkaSettings } from './kafka-settings.ts';
@@ -29,6 +29,20 @@ export function connectKafka(settings: KafkaSettings, logger: Logger, retries: n
       logger.debug({ ...fields, kafka: entry.namespace }, message);
     },
   });
+}
+
+/** By a client of its own: one that has once asked for a topic fails at everything when that topic is deleted. */
+export async function askAnew<Answer>(
+  kafka: Pick<Kafka, 'admin'>,
+  ask: (admin: Admin) => Promise<Answer>,
+): Promise<Answer> {
+  const admin = kafka.admin();
+  try {
+    await admin.connect();
+    return await ask(admin);
+  } finally {
+    await admin.disconnect();
+  }
 }
 
 /** kafkajs leaves Nagle's algorithm on, which holds small requests back. */

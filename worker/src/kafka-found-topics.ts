@@ -1,4 +1,5 @@
 import type { Kafka } from 'kafkajs';
+import { askAnew } from './kafka-connection.ts';
 import type { Logger } from './log.ts';
 
 export interface FoundTopicsOptions {
@@ -48,15 +49,8 @@ export class FoundTopics {
     return true;
   }
 
-  /** By a client of its own: one that has once asked for a topic fails at everything when that topic is deleted. */
   async #listMissing(): Promise<string[]> {
-    const admin = this.#options.kafka.admin();
-    try {
-      await admin.connect();
-      const there = new Set(await admin.listTopics());
-      return this.#options.topics.filter((topic) => !there.has(topic));
-    } finally {
-      await admin.disconnect();
-    }
+    const there = new Set(await askAnew(this.#options.kafka, (admin) => admin.listTopics()));
+    return this.#options.topics.filter((topic) => !there.has(topic));
   }
 }

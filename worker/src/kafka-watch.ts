@@ -1,5 +1,6 @@
 import type { Admin, Kafka } from 'kafkajs';
 import { type Clock, delay } from './clock.ts';
+import { askAnew } from './kafka-connection.ts';
 import type { KafkaConsumer } from './kafka-consumer.ts';
 import { readTopicOffsets } from './kafka-topics.ts';
 import type { IncomingRecord, Position, WatchOptions } from './transport.ts';
@@ -32,19 +33,11 @@ export async function watchKafkaTopic(options: WatchOptions, deps: KafkaWatchDep
   return true;
 }
 
-/** By a client of its own: one that has once asked for a topic fails at everything when that topic is deleted. */
-async function findStretches(
-  kafka: KafkaWatchDeps['kafka'],
-  { topic, sinceMs }: WatchOptions,
-): Promise<Stretch[] | null> {
-  const admin = kafka.admin();
-  try {
-    await admin.connect();
+function findStretches(kafka: KafkaWatchDeps['kafka'], { topic, sinceMs }: WatchOptions): Promise<Stretch[] | null> {
+  return askAnew(kafka, async (admin) => {
     if (!(await admin.listTopics()).includes(topic)) return null;
-    return await readStretches(admin, topic, sinceMs);
-  } finally {
-    await admin.disconnect();
-  }
+    return readStretches(admin, topic, sinceMs);
+  });
 }
 
 async function readStretches(admin: Admin, topic: string, sinceMs: number): Promise<Stretch[]> {

@@ -12,7 +12,7 @@ import {
   packUnknown,
   type SecondsAndNanos,
 } from '../../contract/own-messages.ts';
-import { failureOfOperation } from '../../operations/failures.ts';
+import { retryAfterOf } from '../../operations/failures.ts';
 import type { Operation, OperationResult, OperationState } from '../../operations/operation.ts';
 import { isTerminal } from '../../operations/operation.ts';
 import { Failure } from '../../runtime/failure.ts';
@@ -71,9 +71,8 @@ function timestampOf(unixMs: number): SecondsAndNanos {
   return { seconds: BigInt(seconds), nanos: (wholeMs - seconds * 1000) * 1e6 };
 }
 
-function errorOf(operation: Operation) {
-  const { id, error, state } = operation;
-  const { retryAfterMs } = failureOfOperation(operation);
+function errorOf({ id, error, state }: Operation) {
+  const retryAfterMs = error === null ? null : retryAfterOf(error);
   const known = error ?? {
     code: 'INTERNAL' as const,
     grpcCode: 'INTERNAL' as const,

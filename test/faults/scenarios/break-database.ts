@@ -1,7 +1,7 @@
 // The way to the database breaks, and not the database: connections cut, also in the middle of a transaction, answers that
 // come late, and half-open sockets on which nothing comes at all. By toxiproxy, and through pgbouncer in transaction mode.
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Cluster, ClusterPlan } from '../support/cluster.ts';
+import { type Cluster, type ClusterPlan, WORKERS_OF_BOTH } from '../support/cluster.ts';
 import type { Load } from '../support/load.ts';
 import { findMissingPgbouncer, startPgbouncer } from '../support/pgbouncer.ts';
 import type { Outcome, Scenario, Stage } from '../support/scenario.ts';
@@ -65,10 +65,7 @@ export const poolConnections: Scenario = {
 function clusterOf({ form }: Stage, gatewayDatabaseUrl: (databaseUrl: string) => string): ClusterPlan {
   return {
     gateways: 2,
-    workers: [
-      { count: 1, methods: ['Do'] },
-      { count: 1, methods: ['DoOnce'], marks: 'postgres' },
-    ],
+    workers: WORKERS_OF_BOTH,
     leaseMs: form === 'short' ? 4_000 : 8_000,
     config: { store: { query_timeout: '3s', connect_timeout: '2s' } },
     gatewayDatabaseUrl,

@@ -1,6 +1,6 @@
 // Calls that are started on one instance and asked after on the other: every result is seen there, and every reply is
 // read for settlement once.
-import { Cluster } from '../support/cluster.ts';
+import { Cluster, WORKERS_OF_BOTH } from '../support/cluster.ts';
 import { findLeaseTroubles } from '../support/lease-watch.ts';
 import { Load } from '../support/load.ts';
 import type { Outcome, Scenario, Stage } from '../support/scenario.ts';
@@ -13,10 +13,7 @@ export const crossInstances: Scenario = {
     const calls = form === 'short' ? 500 : 2_000;
     const cluster = await Cluster.start(servers, {
       gateways: 2,
-      workers: [
-        { count: 1, methods: ['Do'] },
-        { count: 1, methods: ['DoOnce'], marks: 'postgres' },
-      ],
+      workers: WORKERS_OF_BOTH,
     });
     const [first, second] = cluster.gateways;
     const load = new Load({

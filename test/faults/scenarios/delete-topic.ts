@@ -1,7 +1,7 @@
 // A command's topic is deleted under load: that command fails, and says so; no other one notices.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Kafka, logLevel } from 'kafkajs';
-import type { Call } from '../support/calls.ts';
+import { type Call, isServed } from '../support/calls.ts';
 import type { Cluster } from '../support/cluster.ts';
 import type { Load } from '../support/load.ts';
 import type { Outcome, Scenario, Stage } from '../support/scenario.ts';
@@ -54,9 +54,7 @@ async function deleteTopicOf({ servers, namespace }: Cluster, method: string): P
 /** Calls of the other command that did not get their answer at the first try. */
 function findSuffering({ calls }: Load, sinceMs: number): string[] {
   const others = calls.filter((call) => !isOfDeleted(call) && (call.tries[0]?.startedAtMs ?? 0) >= sinceMs);
-  const suffering = others.filter(
-    ({ tries }) => tries[0]?.answer.kind !== 'result' && tries[0]?.answer.kind !== 'acknowledged',
-  );
+  const suffering = others.filter(({ tries }) => tries[0] === undefined || !isServed(tries[0].answer));
   if (others.length === 0) return ['no call of the other command was made after the topic was gone'];
   return suffering
     .map(({ name, tries }) => `${name} of the other command suffered: ${JSON.stringify(tries[0]?.answer)}`)

@@ -1,5 +1,6 @@
 // kill -9 of a gateway under load, three instances, callers that ask again with the same key.
 import { setTimeout as pause } from 'node:timers/promises';
+import { WORKERS_OF_BOTH } from '../support/cluster.ts';
 import type { Outcome, Scenario, Stage } from '../support/scenario.ts';
 import { runUnderLoad } from '../support/under-load.ts';
 
@@ -12,10 +13,7 @@ export const killGateways: Scenario = {
     return runUnderLoad(stage, {
       cluster: {
         gateways: 3,
-        workers: [
-          { count: 1, methods: ['Do'] },
-          { count: 1, methods: ['DoOnce'], marks: 'postgres' },
-        ],
+        workers: WORKERS_OF_BOTH,
         leaseMs: short ? 4_000 : 8_000,
       },
       load: { methods: ['Do', 'DoOnce'], inFlight: 24, callsPerSecond: 120 },

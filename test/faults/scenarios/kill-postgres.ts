@@ -1,5 +1,6 @@
 // kill -9 of PostgreSQL's postmaster under load, and started again.
 import { setTimeout as pause } from 'node:timers/promises';
+import { WORKERS_OF_BOTH } from '../support/cluster.ts';
 import type { Outcome, Scenario, Stage } from '../support/scenario.ts';
 import { runUnderLoad } from '../support/under-load.ts';
 
@@ -13,10 +14,7 @@ export const killPostgres: Scenario = {
     return runUnderLoad(stage, {
       cluster: {
         gateways: 2,
-        workers: [
-          { count: 1, methods: ['Do'] },
-          { count: 1, methods: ['DoOnce'], marks: 'postgres' },
-        ],
+        workers: WORKERS_OF_BOTH,
         leaseMs: short ? 4_000 : 8_000,
       },
       load: { methods: ['Do', 'DoOnce'], inFlight: 32, callsPerSecond: 80 },

@@ -4,7 +4,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { waitUntil } from '../../support/wait.ts';
-import type { Cluster } from '../support/cluster.ts';
+import { isServed } from '../support/calls.ts';
+import { type Cluster, WORKERS_OF_BOTH } from '../support/cluster.ts';
 import type { Load } from '../support/load.ts';
 import { watchLocks } from '../support/lock-watch.ts';
 import { makeNewerRelease, NEWER_MIGRATION } from '../support/newer-release.ts';
@@ -22,10 +23,7 @@ export const migrateUnderLoad: Scenario = {
     return runUnderLoad(stage, {
       cluster: {
         gateways: 2,
-        workers: [
-          { count: 1, methods: ['Do'] },
-          { count: 1, methods: ['DoOnce'], marks: 'postgres' },
-        ],
+        workers: WORKERS_OF_BOTH,
         leaseMs: 8_000,
       },
       load: { methods: ['Do', 'DoOnce'], inFlight: 24, callsPerSecond: 60 },
@@ -84,11 +82,7 @@ async function readForLong({ databaseUrl }: Cluster, readMs: number): Promise<vo
 /** Nobody is stopped here: each request is owed a result or a promise. */
 function findFailures({ calls }: Load): string[] {
   const failures = calls.flatMap(({ name, style, tries }) =>
-    tries.flatMap(({ answer }) =>
-      answer.kind === 'result' || answer.kind === 'acknowledged'
-        ? []
-        : [`${name} (${style}) failed: ${JSON.stringify(answer)}`],
-    ),
+    tries.flatMap(({ answer }) => (isServed(answer) ? [] : [`${name} (${style}) failed: ${JSON.stringify(answer)}`])),
   );
   return failures.slice(0, 5);
 }

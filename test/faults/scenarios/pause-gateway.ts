@@ -1,7 +1,7 @@
 // An instance is stopped in its tracks past its lease, then goes on: it settles nothing as the old owner, which the
 // database's own record of lease writes shows, and whoever waits at it still gets an answer.
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Cluster } from '../support/cluster.ts';
+import { type Cluster, WORKERS_OF_BOTH } from '../support/cluster.ts';
 import type { Load } from '../support/load.ts';
 import type { Outcome, Scenario, Stage } from '../support/scenario.ts';
 import { runUnderLoad } from '../support/under-load.ts';
@@ -17,10 +17,7 @@ export const pauseGateway: Scenario = {
     return runUnderLoad(stage, {
       cluster: {
         gateways: 3,
-        workers: [
-          { count: 1, methods: ['Do'] },
-          { count: 1, methods: ['DoOnce'], marks: 'postgres' },
-        ],
+        workers: WORKERS_OF_BOTH,
         leaseMs,
       },
       load: { methods: ['Do', 'DoOnce'], inFlight: 48, callsPerSecond: 80, maxWorkMs: 500, answerTimeoutMs: 60_000 },

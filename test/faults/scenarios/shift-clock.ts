@@ -1,6 +1,6 @@
 // One instance's wall clock is off by minutes: deadlines, leases and ids go by the database's clock all the same.
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Cluster } from '../support/cluster.ts';
+import { type Cluster, WORKERS_OF_BOTH } from '../support/cluster.ts';
 import { findMissingFaketime, shiftClock } from '../support/faketime.ts';
 import type { Outcome, Scenario, Stage } from '../support/scenario.ts';
 import { runUnderLoad } from '../support/under-load.ts';
@@ -18,10 +18,7 @@ export const shiftOneClock: Scenario = {
     return runUnderLoad(stage, {
       cluster: {
         gateways: 3,
-        workers: [
-          { count: 1, methods: ['Do'] },
-          { count: 1, methods: ['DoOnce'], marks: 'postgres' },
-        ],
+        workers: WORKERS_OF_BOTH,
         leaseMs: 4_000,
         env: (index): Record<string, string> => (index === 2 ? {} : shiftClock(index === 0 ? OFFSET_S : -OFFSET_S)),
       },

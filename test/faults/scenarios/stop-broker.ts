@@ -1,5 +1,6 @@
 // The broker goes away under load: killed and started again, or stopped in its tracks beyond the session timeout.
 import { setTimeout as pause } from 'node:timers/promises';
+import { WORKERS_OF_BOTH } from '../support/cluster.ts';
 import type { Outcome, Scenario, Stage } from '../support/scenario.ts';
 import { runUnderLoad } from '../support/under-load.ts';
 
@@ -36,10 +37,7 @@ function loseBroker(stage: Stage, faults: string, lose: () => Promise<void>): Pr
   return runUnderLoad(stage, {
     cluster: {
       gateways: 2,
-      workers: [
-        { count: 1, methods: ['Do'] },
-        { count: 1, methods: ['DoOnce'], marks: 'postgres' },
-      ],
+      workers: WORKERS_OF_BOTH,
       leaseMs: short ? 4_000 : 8_000,
     },
     load: { methods: ['Do', 'DoOnce'], inFlight: 32, callsPerSecond: 60, patienceMs: 90_000 },

@@ -32,6 +32,11 @@ export interface Try {
   readonly tookMs: number;
 }
 
+/** The result, or a promise of it. */
+export function isServed({ kind }: Answer): boolean {
+  return kind === 'result' || kind === 'acknowledged';
+}
+
 /** One thing that a caller wants done, however often it has to ask. */
 export interface Call {
   /** In the payload of request and reply. */

@@ -44,6 +44,12 @@ export interface WorkerPlan {
   readonly concurrency?: number;
 }
 
+/** Most runs: one with marks in memory, one whose marks and effects are in PostgreSQL. */
+export const WORKERS_OF_BOTH: readonly WorkerPlan[] = [
+  { count: 1, methods: ['Do'] },
+  { count: 1, methods: ['DoOnce'], marks: 'postgres' },
+];
+
 export interface ClusterPlan {
   readonly gateways: number;
   readonly workers: readonly WorkerPlan[];
